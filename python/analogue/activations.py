@@ -1,0 +1,212 @@
+"""FeatureActivations: which features fired on which tokens, and how strongly, as a sparse token-major store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _checks
+from .files import read_json, sha256, staged_folder, write_json
+
+_FORMAT = "analogue.activations/1"
+_ARRAYS = ("indptr", "indices", "values", "token_ids", "document_ids", "positions")
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureActivations:
+    """Sparse activations of F features on T kept tokens (CSR, one row a token).
+
+    Make one with `from_dense`, `from_topk` or `from_csr`; they drop zeros, sort every row and check the input.
+    Rows are kept tokens only: padding, special tokens and the first position of a block never get here.
+
+    Attributes
+    ----------
+    indptr : ndarray of int64, shape (T + 1,)
+        Row `t` holds entries ``indptr[t]:indptr[t + 1]``.
+    indices : ndarray of int32, shape (nnz,)
+        Feature ids, increasing within a row.
+    values : ndarray of float32, shape (nnz,)
+        Activations, never zero.
+    n_features : int
+        F, the full width of the dictionary.
+    token_ids, document_ids, positions : ndarray of int64, shape (T,), or None
+        The vocabulary id of each kept token, its document, and its position (in tokens) in that document.
+    """
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    values: NDArray[np.float32]
+    n_features: int
+    token_ids: NDArray[np.int64] | None = None
+    document_ids: NDArray[np.int64] | None = None
+    positions: NDArray[np.int64] | None = None
+
+    @property
+    def n_tokens(self) -> int:
+        """T, the number of kept tokens."""
+        return len(self.indptr) - 1
+
+    @property
+    def nnz(self) -> int:
+        """Number of stored (nonzero) activations."""
+        return len(self.values)
+
+    @property
+    def density(self) -> float:
+        """Share of the T x F activations that are nonzero."""
+        cells = self.n_tokens * self.n_features
+        return self.nnz / cells if cells else 0.0
+
+    @cached_property
+    def firing_counts(self) -> NDArray[np.int64]:
+        """Number of tokens each feature fires on, shape (F,)."""
+        return np.bincount(self.indices, minlength=self.n_features)
+
+    @classmethod
+    def from_csr(
+        cls,
+        indptr: ArrayLike,
+        indices: ArrayLike,
+        values: ArrayLike,
+        n_features: int,
+        *,
+        token_ids: ArrayLike | None = None,
+        document_ids: ArrayLike | None = None,
+        positions: ArrayLike | None = None,
+    ) -> Self:
+        """Build from CSR arrays; rows need not be sorted, explicit zeros are dropped.
+
+        Raises
+        ------
+        ValueError
+            If offsets do not increase from 0 to nnz, an id is outside 0..F-1 or stands twice in a row, a value
+            is NaN or infinite, or a per-token array does not have one entry a token.
+        """
+        width = _checks.integer("n_features", n_features, minimum=1)
+        offsets = _checks.array("indptr", indptr, ndim=1, dtype=np.int64)
+        ids = _checks.array("indices", indices, ndim=1, dtype=np.int32)
+        data = _checks.array("values", values, ndim=1, dtype=np.float32)
+        if not np.isfinite(data).all():
+            raise ValueError("values must be finite in float32, got values beyond its range")
+        if len(ids) != len(data):
+            raise ValueError(f"indices and values must have one length, got {len(ids)} and {len(data)}")
+        if len(offsets) < 1 or offsets[0] != 0 or offsets[-1] != len(ids) or (np.diff(offsets) < 0).any():
+            raise ValueError(f"indptr must rise from 0 to the number of values ({len(ids)}), got {_ends(offsets)}")
+        if len(ids) and (ids.min() < 0 or ids.max() >= width):
+            raise ValueError(f"indices must lie in 0..{width - 1}, got {ids.min()}..{ids.max()}")
+        offsets, ids, data = _canonical(offsets, ids, data, width)
+        rows = {
+            name: None if given is None else _per_token(name, given, len(offsets) - 1)
+            for name, given in (("token_ids", token_ids), ("document_ids", document_ids), ("positions", positions))
+        }
+        return cls(offsets, ids, data, width, **rows)
+
+    @classmethod
+    def from_topk(cls, indices: ArrayLike, values: ArrayLike, n_features: int, **per_token: Any) -> Self:
+        """Build from the k kept latents of every token: ``indices`` and ``values`` of shape (T, k)."""
+        ids = _checks.array("indices", indices, ndim=2, dtype=np.int32)
+        data = _checks.array("values", values, ndim=2, dtype=np.float32)
+        if ids.shape != data.shape:
+            raise ValueError(f"indices and values must have one shape, got {ids.shape} and {data.shape}")
+        offsets = np.arange(len(ids) + 1, dtype=np.int64) * ids.shape[1]
+        return cls.from_csr(offsets, ids.ravel(), data.ravel(), n_features, **per_token)
+
+    @classmethod
+    def from_dense(cls, x: ArrayLike, **per_token: Any) -> Self:
+        """Build from dense activations of shape (T, F)."""
+        dense = _checks.array("x", x, ndim=2, dtype=np.float32)
+        rows, ids = np.nonzero(dense)
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(dense)))])
+        return cls.from_csr(offsets, ids, dense[rows, ids], dense.shape[1], **per_token)
+
+    def to_dense(self) -> NDArray[np.float32]:
+        """Return the (T, F) array; for small cases."""
+        dense = np.zeros((self.n_tokens, self.n_features), dtype=np.float32)
+        dense[np.repeat(np.arange(self.n_tokens), np.diff(self.indptr)), self.indices] = self.values
+        return dense
+
+    def dense_columns(self, features: ArrayLike) -> NDArray[np.float32]:
+        """Return the activations of some features over all tokens, one row a feature: shape (n, T)."""
+        chosen = _checks.array("features", features, ndim=1, dtype=np.int64)
+        columns = np.zeros((len(chosen), self.n_tokens), dtype=np.float32)
+        tokens = np.repeat(np.arange(self.n_tokens), np.diff(self.indptr))
+        order = np.argsort(self.indices, kind="stable")
+        starts = np.concatenate([[0], np.cumsum(self.firing_counts)])
+        for row, feature in enumerate(chosen.tolist()):
+            entries = order[starts[feature] : starts[feature + 1]]
+            columns[row, tokens[entries]] = self.values[entries]
+        return columns
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write a folder of ``.npy`` arrays with a manifest of their SHA-256; whole or not at all."""
+        with staged_folder(path, overwrite=overwrite) as folder:
+            self.write_into(folder)
+
+    def write_into(self, folder: Path) -> None:
+        """Write the arrays and their manifest into a folder that exists already."""
+        hashes = {}
+        for name in _ARRAYS:
+            if (values := getattr(self, name)) is not None:
+                np.save(folder / f"{name}.npy", values)
+                hashes[name] = sha256(folder / f"{name}.npy")
+        write_json(folder / "manifest.json", {"format": _FORMAT, "n_features": self.n_features, "sha256": hashes})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a folder written by `save`, memory-mapped.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder or one of its arrays is missing.
+        ValueError
+            If an array is not the one that was written (its SHA-256 differs).
+        """
+        folder = Path(path)
+        manifest = read_json(folder / "manifest.json")
+        if manifest.get("format") != _FORMAT:
+            raise ValueError(f"{folder} must hold {_FORMAT}, got {manifest.get('format')!r}")
+        arrays = {}
+        for name, expected in manifest["sha256"].items():
+            file = folder / f"{name}.npy"
+            if not file.is_file():
+                raise FileNotFoundError(f"{file} is missing, though {folder / 'manifest.json'} lists it")
+            if sha256(file) != expected:
+                raise ValueError(f"{file} was altered or cut short since it was written: its SHA-256 differs")
+            arrays[name] = np.load(file, mmap_mode="r")
+        return cls(**{field.name: arrays.get(field.name) for field in fields(cls)} | {"n_features": manifest["n_features"]})
+
+
+def _ends(offsets: NDArray[np.int64]) -> str:
+    return f"{offsets[0]} to {offsets[-1]}" if len(offsets) else "an empty array"
+
+
+def _per_token(name: str, given: ArrayLike, n_tokens: int) -> NDArray[np.int64]:
+    ids = _checks.array(name, given, ndim=1, dtype=np.int64)
+    if len(ids) != n_tokens:
+        raise ValueError(f"{name} must have one entry for each of the {n_tokens} tokens, got {len(ids)}")
+    return ids
+
+
+def _canonical(
+    offsets: NDArray[np.int64], ids: NDArray[np.int32], data: NDArray[np.float32], width: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    """Drop zeros, sort every row by feature id, refuse an id that stands twice in a row."""
+    if not data.all():
+        stored = data != 0
+        kept_before = np.concatenate([[0], np.cumsum(stored, dtype=np.int64)])
+        offsets, ids, data = kept_before[offsets], ids[stored], data[stored]
+    rows = np.repeat(np.arange(len(offsets) - 1, dtype=np.int64), np.diff(offsets))
+    keys = rows * width + ids
+    steps = np.diff(keys)
+    if (steps <= 0).any():
+        order = np.argsort(keys, kind="stable")
+        ids, data, steps = ids[order], data[order], np.diff(keys[order])
+        if (steps == 0).any():
+            raise ValueError("indices must not repeat a feature within one token's row")
+    return offsets, ids, data

@@ -1,0 +1,205 @@
+"""The command line: `analogue demo` and `analogue compare`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import report
+from .compare import Comparison, Progress, Settings
+from .corpus import Corpus, same_tokenizer
+from .demo import run_demo
+from .grid import Grid, compare
+from .runs import check_target
+from .sides import load_side, shared_context_length
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+app = typer.Typer(
+    help="Do two language models represent the same things?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_DEFAULTS = Settings()
+
+Out = Annotated[Path, typer.Option(help="Run folder to write.")]
+Permutations = Annotated[int, typer.Option(help="Row permutations for every null.")]
+Seed = Annotated[int, typer.Option(help="Seed of the permutations.")]
+MaxTokens = Annotated[int | None, typer.Option(help="Read at most this many tokens.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+NoActivations = Annotated[bool, typer.Option("--no-activations", help="Leave the activations out of the run folder.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that stands at --out.")]
+Json = Annotated[bool, typer.Option("--json", help="Print scores and counters as JSON, and nothing else, to stdout.")]
+
+
+@app.callback()
+def _root() -> None:
+    """Do two language models represent the same things?"""
+
+
+@app.command("demo")
+def demo_command(
+    out: Out,
+    permutations: Permutations = _DEFAULTS.permutations,
+    seed: Seed = _DEFAULTS.seed,
+    max_tokens: MaxTokens = None,
+    device: Device = "auto",
+    no_activations: NoActivations = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Compare the two embedded models at two sites each, and one of them never trained as control."""
+    check_target(out, overwrite=overwrite)
+    settings = Settings(permutations=permutations, seed=seed)
+    with _progress() as progress:
+        result = run_demo(
+            settings,
+            max_tokens=max_tokens,
+            device=device,
+            arguments={"command": "demo", "max_tokens": max_tokens},
+            progress=progress,
+        )
+    _finish(result, out, overwrite=overwrite, activations=not no_activations, as_json=as_json)
+
+
+@app.command("compare")
+def compare_command(
+    model_a: Annotated[str, typer.Argument(help="A transformers checkpoint: a folder or a hub id.")],
+    model_b: Annotated[str, typer.Argument(help="The same, for side B.")],
+    text: Annotated[list[Path], typer.Option(help="Text that both models read: .txt or .jsonl; may be repeated.")],
+    out: Out,
+    sae_a: Annotated[list[str], typer.Option(help="SAE of A: a hook folder or its repository; may be repeated.")] = [],  # noqa: B006
+    site_a: Annotated[list[str], typer.Option(help="Site of A, such as layers.2; the nth goes with the nth SAE.")] = [],  # noqa: B006
+    sae_b: Annotated[list[str], typer.Option(help="SAE of B; none: the site's neurons.")] = [],  # noqa: B006
+    site_b: Annotated[list[str], typer.Option(help="Site of B; none: the SAE's own.")] = [],  # noqa: B006
+    pairs: Annotated[str, typer.Option(help="Pairing rule: mutual, b_to_a or a_to_b.")] = _DEFAULTS.pairs,
+    one_to_one: Annotated[str | None, typer.Option(help="Then keep features once: strict, best or first.")] = None,
+    min_activations: Annotated[
+        int, typer.Option(help="Tokens a feature must fire on.")
+    ] = _DEFAULTS.min_activations,
+    min_correlation: Annotated[float, typer.Option(help="Lower end of the correlation band.")] = 0.1,
+    max_correlation: Annotated[float | None, typer.Option(help="Upper end of the correlation band.")] = None,
+    junk: Annotated[str, typer.Option(help="Junk rule: majority, any or off.")] = _DEFAULTS.junk,
+    null: Annotated[str, typer.Option(help="Null hypothesis: pairing.")] = _DEFAULTS.null,
+    measures: Annotated[str, typer.Option(help="Measures, with commas between.")] = ",".join(_DEFAULTS.measures),
+    min_pairs: Annotated[int, typer.Option(help="With fewer pairs there is no score.")] = _DEFAULTS.min_pairs,
+    permutations: Permutations = _DEFAULTS.permutations,
+    seed: Seed = _DEFAULTS.seed,
+    max_tokens: MaxTokens = None,
+    context_length: Annotated[int | None, typer.Option(help="Tokens a block; default: 256 or the models' limit.")] = None,
+    text_field: Annotated[str, typer.Option(help="The field of a .jsonl line that holds the text.")] = "text",
+    activation: Annotated[str, typer.Option(help="post: SAE features; pre: rectified pre-activations.")] = "post",
+    keep_special: Annotated[bool, typer.Option("--keep-special", help="Keep special tokens.")] = False,
+    device: Device = "auto",
+    batch_size: Annotated[int | None, typer.Option(help="Blocks of text in one forward pass.")] = None,
+    no_activations: NoActivations = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Compare two models at one site each, or at several: then every pair of sites is a cell of a grid."""
+    arguments: dict[str, Any] = {name: str(value) if isinstance(value, Path) else value for name, value in locals().items()}
+    arguments |= {"command": "compare", "text": [str(path) for path in text]}
+    check_target(out, overwrite=overwrite)
+    settings = Settings(
+        pairs=pairs,
+        one_to_one=one_to_one,
+        min_activations=min_activations,
+        min_correlation=min_correlation,
+        max_correlation=max_correlation,
+        junk=junk,
+        null=null,
+        measures=tuple(name.strip() for name in measures.split(",") if name.strip()),
+        permutations=permutations,
+        seed=seed,
+        min_pairs=min_pairs,
+    )
+    side_a, tokenizer = load_side(model_a, sae_a, site_a, activation=activation)
+    side_b, tokenizer_b = load_side(model_b, sae_b, site_b, activation=activation)
+    if not same_tokenizer(tokenizer, tokenizer_b):
+        raise ValueError(
+            f"{model_a} and {model_b} have different tokenizers; both must give the same tokens (aligning two is not built yet)"
+        )
+    corpus = Corpus.from_files(
+        text,
+        tokenizer,
+        context_length=shared_context_length((side_a, side_b), context_length),
+        text_field=text_field,
+        keep_special=keep_special,
+        max_tokens=max_tokens,
+    )
+    with _progress() as progress:
+        result = compare(
+            side_a,
+            side_b,
+            corpus,
+            settings,
+            batch_size=batch_size,
+            device=device,
+            arguments=arguments,
+            progress=progress,
+        )
+    _finish(result, out, overwrite=overwrite, activations=not no_activations, as_json=as_json)
+
+
+def _finish(result: Comparison | Grid, out: Path, *, overwrite: bool, activations: bool, as_json: bool) -> None:
+    from rich.console import Console
+
+    report.save(result, out, overwrite=overwrite, activations=activations)
+    if as_json:
+        print(json.dumps(result.to_dict(), allow_nan=False))
+    else:
+        console = Console()
+        for table in report.tables(result):
+            console.print(table)
+            console.print()
+        console.print(f"Everything is in {out}", highlight=False, markup=False)
+    cells = [result] if isinstance(result, Comparison) else list(result.cells.values())
+    if all(len(cell.pairs) < 2 for cell in cells):
+        took = max(cells[0].pairs.stages, key=lambda stage: 0 if stage.dropped is None else len(stage.dropped))
+        lost = 0 if took.dropped is None else len(took.dropped)
+        raise ValueError(f"fewer than 2 pairs are left in every cell: the stage '{took.name}' took {lost} of them")
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Draw one bar a stage on stderr, with its rate."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
+    from rich.progress import Progress as Bars
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.0f} {task.fields['unit']}/s")
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate())
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, unit="tokens" if stage.startswith("model") else "draws")
+            elif bars.tasks[tasks[stage]].finished:
+                bars.reset(tasks[stage])
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield show
+
+
+def main() -> None:
+    """Run the command line; bad input is one sentence on stderr and exit status 2."""
+    try:
+        app()
+    except (ValueError, TypeError, OSError) as error:
+        print(f"analogue: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -1,0 +1,175 @@
+"""Match features of two models by the correlation of their activations on the same tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _checks, _core
+from .activations import FeatureActivations
+from .ops import correlation_best
+from .pairs import Pairs, Stage
+
+RULES = ("mutual", "b_to_a", "a_to_b")
+BACKENDS = ("auto", "sparse", "dense")
+
+# A dense cell (one multiply-add of a float32 GEMM) costs about 1/40 of a sparse update (a scattered add).
+_DENSE_CELL_COST = 1 / 40
+_DENSE_BYTES = 4 << 30
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """Every feature's best partner on the other side.
+
+    Attributes
+    ----------
+    best_a, corr_a : ndarray of int64 and float64, shape (F_B,) or (F_B, top)
+        For every B feature its best A features and their Pearson correlation, best first.
+    best_b, corr_b : ndarray of int64 and float64, shape (F_A,) or (F_A, top)
+        For every A feature its best B features. A feature that is no candidate has -1 and 0.0.
+    acts_a, acts_b : FeatureActivations
+        What was matched.
+    """
+
+    best_a: NDArray[np.int64]
+    corr_a: NDArray[np.float64]
+    best_b: NDArray[np.int64]
+    corr_b: NDArray[np.float64]
+    acts_a: FeatureActivations
+    acts_b: FeatureActivations
+
+    def pairs(self, rule: str = "mutual") -> Pairs:
+        """Choose pairs by a rule.
+
+        Parameters
+        ----------
+        rule : {"mutual", "b_to_a", "a_to_b"}
+            ``b_to_a``: every B feature with its best A (an A may serve many). ``a_to_b``: the other way.
+            ``mutual``: those of ``b_to_a`` where each is the other's best.
+
+        Returns
+        -------
+        Pairs
+            With correlations, correlations given the token's identity where the activations carry token ids,
+            and the stages "candidates" and the rule's.
+        """
+        _checks.choice("rule", rule, RULES)
+        best_a, corr_a, best_b, corr_b = (_first(m) for m in (self.best_a, self.corr_a, self.best_b, self.corr_b))
+        if rule == "a_to_b":
+            feature_a = np.flatnonzero(best_b >= 0)
+            feature_b, correlation = best_b[feature_a], corr_b[feature_a]
+        else:
+            feature_b = np.flatnonzero(best_a >= 0)
+            feature_a, correlation = best_a[feature_b], corr_a[feature_b]
+        chosen = Pairs(feature_a, feature_b, correlation, self._given_token(feature_a, feature_b))
+        keep = best_b[feature_a] == feature_b if rule == "mutual" else np.ones(len(chosen), dtype=bool)
+        return replace(chosen, stages=(Stage("candidates", chosen.counts),)).stage(rule, keep)
+
+    def _given_token(self, feature_a: NDArray[np.int64], feature_b: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        token_ids = self.acts_a.token_ids if self.acts_a.token_ids is not None else self.acts_b.token_ids
+        if token_ids is None:
+            return None
+        return pair_correlations(self.acts_a, self.acts_b, feature_a, feature_b, given=token_ids)
+
+
+def match(
+    acts_a: FeatureActivations,
+    acts_b: FeatureActivations,
+    top: int = 1,
+    backend: str = "auto",
+    min_activations: int = 1,
+) -> Matches:
+    """Find every feature's most correlated features on the other side, in both directions.
+
+    Exact: partners are ranked by Pearson correlation over all kept tokens (population moments, float64), ties
+    by the lowest id, whatever the backend and the number of threads. No F_A x F_B matrix is built.
+
+    Parameters
+    ----------
+    acts_a, acts_b : FeatureActivations
+        Activations on the same tokens.
+    top : int
+        Partners kept for each feature.
+    backend : {"auto", "sparse", "dense"}
+        ``sparse`` walks co-firing features only (Rust), ``dense`` is a blocked GEMM (torch; Triton on CUDA);
+        ``auto`` takes the cheaper one by density.
+    min_activations : int
+        A feature that fires on fewer tokens is no candidate.
+
+    Raises
+    ------
+    ValueError
+        If the two sides do not hold the same tokens, or ``top`` or ``min_activations`` is below 1.
+    """
+    _checks.integer("top", top, minimum=1)
+    _checks.integer("min_activations", min_activations, minimum=1)
+    _checks.choice("backend", backend, BACKENDS)
+    _same_tokens(acts_a, acts_b)
+    if backend == "dense" or (backend == "auto" and _dense_is_cheaper(acts_a, acts_b)):
+        found = correlation_best(
+            acts_a.to_dense(),
+            acts_b.to_dense(),
+            top=top,
+            candidates_x=acts_a.firing_counts >= min_activations,
+            candidates_y=acts_b.firing_counts >= min_activations,
+        )
+    else:
+        found = _core.best_partners(*_csr(acts_a), *_csr(acts_b), top, min_activations)
+    best_a, corr_a, best_b, corr_b = (m[:, 0] if top == 1 else m for m in found)
+    return Matches(best_a, corr_a, best_b, corr_b, acts_a, acts_b)
+
+
+def pair_correlations(
+    acts_a: FeatureActivations,
+    acts_b: FeatureActivations,
+    feature_a: NDArray[np.int64],
+    feature_b: NDArray[np.int64],
+    given: NDArray[np.int64] | None = None,
+) -> NDArray[np.float64]:
+    """Correlate chosen pairs, plainly or given a group id for every token (its vocabulary id, say).
+
+    Given groups: the partial Pearson correlation after subtracting both features' means within each group;
+    0 where the variance within groups is below 1e-10 of the sum of squares.
+
+    Parameters
+    ----------
+    feature_a, feature_b : ndarray of int64, shape (n,)
+        The pairs.
+    given : ndarray of int64, shape (T,), optional
+        A group id for every token.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+    """
+    _same_tokens(acts_a, acts_b)
+    return _core.pair_correlations(*_csr(acts_a), *_csr(acts_b), feature_a, feature_b, given)
+
+
+def _csr(acts: FeatureActivations) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], int]:
+    return acts.indptr, acts.indices, acts.values, acts.n_features
+
+
+def _first(columns: NDArray[np.generic]) -> NDArray[np.generic]:
+    return columns if columns.ndim == 1 else columns[:, 0]
+
+
+def _same_tokens(acts_a: FeatureActivations, acts_b: FeatureActivations) -> None:
+    if acts_a.n_tokens != acts_b.n_tokens:
+        raise ValueError(
+            f"acts_a and acts_b must hold the same tokens, got {acts_a.n_tokens} and {acts_b.n_tokens} of them"
+        )
+    for name in ("token_ids", "document_ids", "positions"):
+        a, b = getattr(acts_a, name), getattr(acts_b, name)
+        if a is not None and b is not None and not np.array_equal(a, b):
+            raise ValueError(f"acts_a and acts_b must hold the same tokens in one order, but their {name} differ")
+
+
+def _dense_is_cheaper(acts_a: FeatureActivations, acts_b: FeatureActivations) -> bool:
+    cells = acts_a.n_tokens * acts_a.n_features * acts_b.n_features
+    updates = int(np.diff(acts_a.indptr) @ np.diff(acts_b.indptr))
+    fits = 4 * acts_a.n_tokens * (acts_a.n_features + acts_b.n_features) <= _DENSE_BYTES
+    return fits and updates > cells * _DENSE_CELL_COST

