@@ -27,7 +27,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from torch.nn import functional as F
+from torch.nn import functional
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
 CONTEXT = 128
@@ -209,7 +209,7 @@ class TopKSae(torch.nn.Module):
 
     def __init__(self, width: int, mean: torch.Tensor) -> None:
         super().__init__()
-        directions = F.normalize(torch.randn(LATENTS, width), dim=1)
+        directions = functional.normalize(torch.randn(LATENTS, width), dim=1)
         self.encoder = torch.nn.Linear(width, LATENTS)
         self.encoder.weight.data = directions.clone()
         torch.nn.init.zeros_(self.encoder.bias)
@@ -220,7 +220,7 @@ class TopKSae(torch.nn.Module):
         return torch.relu(self.encoder(x - self.b_dec))
 
     def decode(self, values: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
-        return F.embedding_bag(indices, self.W_dec, per_sample_weights=values, mode="sum") + self.b_dec
+        return functional.embedding_bag(indices, self.W_dec, per_sample_weights=values, mode="sum") + self.b_dec
 
 
 def train_sae(x: torch.Tensor, seed: int) -> TopKSae:
@@ -244,15 +244,15 @@ def train_sae(x: torch.Tensor, seed: int) -> TopKSae:
         silent[indices[values > 0]] = 0
         dead = (silent > 60).nonzero().flatten()
         if len(dead) > 1:
-            aux = F.linear(batch - sae.b_dec, sae.encoder.weight[dead], sae.encoder.bias[dead])
+            aux = functional.linear(batch - sae.b_dec, sae.encoder.weight[dead], sae.encoder.bias[dead])
             aux_values, aux_indices = aux.topk(min(64, len(dead)))
-            guess = F.embedding_bag(aux_indices, sae.W_dec[dead], per_sample_weights=aux_values, mode="sum")
+            guess = functional.embedding_bag(aux_indices, sae.W_dec[dead], per_sample_weights=aux_values, mode="sum")
             loss = loss + (error.detach() - guess).pow(2).sum(1).mean() / variance / 32
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         with torch.no_grad():
-            sae.W_dec.data = F.normalize(sae.W_dec.data, dim=1)
+            sae.W_dec.data = functional.normalize(sae.W_dec.data, dim=1)
     with torch.no_grad():
         sae.encoder.bias *= scale
         sae.b_dec *= scale
@@ -347,7 +347,9 @@ def finish(out: Path, held_out_tokens: int) -> None:
             for site, figures in report["saes"].items()
         ]
         report_file.unlink()
-    held_out = [json.loads(line)["source"] for line in (out / "held_out.jsonl").read_text(encoding="utf-8").splitlines()]
+    held_out = [
+        json.loads(line)["source"] for line in (out / "held_out.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     (out / "README.md").write_text(
         README.format(
             models="\n".join(model_rows),

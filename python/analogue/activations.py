@@ -179,7 +179,9 @@ class FeatureActivations:
             if sha256(file) != expected:
                 raise ValueError(f"{file} was altered or cut short since it was written: its SHA-256 differs")
             arrays[name] = np.load(file, mmap_mode="r")
-        return cls(**{field.name: arrays.get(field.name) for field in fields(cls)} | {"n_features": manifest["n_features"]})
+        return cls(
+            **{field.name: arrays.get(field.name) for field in fields(cls)} | {"n_features": manifest["n_features"]}
+        )
 
 
 def _ends(offsets: NDArray[np.int64]) -> str:

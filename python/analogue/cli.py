@@ -43,7 +43,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print scores and counters as
 
 @app.callback()
 def _root() -> None:
-    """Do two language models represent the same things?"""
+    """Compare the features of two language models."""
 
 
 @app.command("demo")
@@ -83,9 +83,7 @@ def compare_command(
     site_b: Annotated[list[str], typer.Option(help="Site of B; none: the SAE's own.")] = [],  # noqa: B006
     pairs: Annotated[str, typer.Option(help="Pairing rule: mutual, b_to_a or a_to_b.")] = _DEFAULTS.pairs,
     one_to_one: Annotated[str | None, typer.Option(help="Then keep features once: strict, best or first.")] = None,
-    min_activations: Annotated[
-        int, typer.Option(help="Tokens a feature must fire on.")
-    ] = _DEFAULTS.min_activations,
+    min_activations: Annotated[int, typer.Option(help="Tokens a feature must fire on.")] = _DEFAULTS.min_activations,
     min_correlation: Annotated[float, typer.Option(help="Lower end of the correlation band.")] = 0.1,
     max_correlation: Annotated[float | None, typer.Option(help="Upper end of the correlation band.")] = None,
     junk: Annotated[str, typer.Option(help="Junk rule: majority, any or off.")] = _DEFAULTS.junk,
@@ -95,7 +93,9 @@ def compare_command(
     permutations: Permutations = _DEFAULTS.permutations,
     seed: Seed = _DEFAULTS.seed,
     max_tokens: MaxTokens = None,
-    context_length: Annotated[int | None, typer.Option(help="Tokens a block; default: 256 or the models' limit.")] = None,
+    context_length: Annotated[
+        int | None, typer.Option(help="Tokens a block; default: 256 or the models' limit.")
+    ] = None,
     text_field: Annotated[str, typer.Option(help="The field of a .jsonl line that holds the text.")] = "text",
     activation: Annotated[str, typer.Option(help="post: SAE features; pre: rectified pre-activations.")] = "post",
     keep_special: Annotated[bool, typer.Option("--keep-special", help="Keep special tokens.")] = False,
@@ -106,7 +106,9 @@ def compare_command(
     as_json: Json = False,
 ) -> None:
     """Compare two models at one site each, or at several: then every pair of sites is a cell of a grid."""
-    arguments: dict[str, Any] = {name: str(value) if isinstance(value, Path) else value for name, value in locals().items()}
+    arguments: dict[str, Any] = {
+        name: str(value) if isinstance(value, Path) else value for name, value in locals().items()
+    }
     arguments |= {"command": "compare", "text": [str(path) for path in text]}
     check_target(out, overwrite=overwrite)
     settings = Settings(
@@ -126,7 +128,8 @@ def compare_command(
     side_b, tokenizer_b = load_side(model_b, sae_b, site_b, activation=activation)
     if not same_tokenizer(tokenizer, tokenizer_b):
         raise ValueError(
-            f"{model_a} and {model_b} have different tokenizers; both must give the same tokens (aligning two is not built yet)"
+            f"{model_a} and {model_b} have different tokenizers, and both models must read the same tokens; "
+            "aligning two tokenizers is not built yet"
         )
     corpus = Corpus.from_files(
         text,

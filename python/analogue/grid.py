@@ -17,6 +17,7 @@ from .runs import GRID_FORMAT, MANIFEST, new_run, open_run, seal, versions
 from .sides import Side
 from .spaces import FeatureSpace, relocated
 
+
 @dataclass(frozen=True, eq=False)
 class Grid:
     """Comparisons of all pairs of sites of two models.
@@ -164,9 +165,7 @@ def compare(
         A Grid when a side has several sites or there is a control.
     """
     sides = {"a": side_a, "b": side_b} | ({} if control is None else {"control": control})
-    spaces = {
-        key: _spaces(side, corpus, batch_size, device, f"model {key}", progress) for key, side in sides.items()
-    }
+    spaces = {key: _spaces(side, corpus, batch_size, device, f"model {key}", progress) for key, side in sides.items()}
     provenance = {"arguments": dict(arguments or {}), **_provenance(sides, corpus)}
     cells = {}
     for space_a in spaces["a"]:

@@ -66,7 +66,7 @@ class Labels:
         return (before[self.offsets[1:]] - before[self.offsets[:-1]]) / np.maximum(np.diff(self.offsets), 1)
 
     def to_arrow(self) -> pyarrow.Table:
-        """Return the rows as a table with columns feature, rank, activation, token, left, right, document_id, position."""
+        """Return the rows as a table: feature, rank (from 0), activation, token, left, right, document_id, position."""
         import pyarrow as pa
 
         sizes = np.diff(self.offsets)

@@ -271,7 +271,8 @@ def _split(ids: Tensor, step: int) -> Iterator[Tensor]:
 
 
 def _matrix(name: str, value: ArrayLike) -> NDArray[np.float32]:
-    given = _checks.array(name, value, ndim=2, dtype=np.float32)
+    with np.errstate(over="ignore"):  # said below, in a sentence
+        given = _checks.array(name, value, ndim=2, dtype=np.float32)
     if not np.isfinite(given).all():
         raise ValueError(f"{name} must be finite in float32, got values beyond its range")
     return given

@@ -118,5 +118,7 @@ def _load_model(model: str | Path) -> tuple[torch.nn.Module, PreTrainedTokenizer
         tokenizer = AutoTokenizer.from_pretrained(name)
         network = AutoModel.from_pretrained(name, dtype=torch.float32)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{name} cannot be loaded as a model with its tokenizer: {str(error).splitlines()[0]}") from error
+        raise ValueError(
+            f"{name} cannot be loaded as a model with its tokenizer: {str(error).splitlines()[0]}"
+        ) from error
     return network.eval(), tokenizer

@@ -1,0 +1,40 @@
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+
+def best_partners(
+    a_indptr: NDArray[np.int64],
+    a_indices: NDArray[np.int32],
+    a_values: NDArray[np.float32],
+    a_features: int,
+    b_indptr: NDArray[np.int64],
+    b_indices: NDArray[np.int32],
+    b_values: NDArray[np.float32],
+    b_features: int,
+    top: int,
+    min_activations: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]: ...
+def pair_correlations(
+    a_indptr: NDArray[np.int64],
+    a_indices: NDArray[np.int32],
+    a_values: NDArray[np.float32],
+    a_features: int,
+    b_indptr: NDArray[np.int64],
+    b_indices: NDArray[np.int32],
+    b_values: NDArray[np.float32],
+    b_features: int,
+    feature_a: NDArray[np.int64],
+    feature_b: NDArray[np.int64],
+    groups: NDArray[np.int64] | None = None,
+) -> NDArray[np.float64]: ...
+def top_positions(
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.int32],
+    values: NDArray[np.float32],
+    n_features: int,
+    k: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
+def mantel_dots(
+    x: NDArray[np.float64], y: NDArray[np.float64], permutations: NDArray[np.int64]
+) -> NDArray[np.float64]: ...

@@ -1,0 +1,141 @@
+"""Score: what a measure said, and what it says when nothing is shared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+ALPHA = 0.05
+_LARGEST = 1.0  # every measure is a similarity of at most 1
+
+
+@dataclass(frozen=True)
+class Score:
+    """One measure under one null. Every number is None where it is undefined, never NaN.
+
+    Attributes
+    ----------
+    measure, null, method : str
+        Names of the measure, of the null, and of how the null was computed.
+    n : int
+        Rows (pairs) that were scored.
+    permutations : int
+        R, the draws of the null; 0 without a score.
+    observed : float or None
+        The measure on the rows as they are paired.
+    null_mean, null_std : float or None
+        Moments of the draws (population form).
+    z : float or None
+        ``(observed - null_mean) / null_std``; None where all draws are equal.
+    p_value : float or None
+        ``(1 + #{draws >= observed}) / (1 + R)``, never 0 (Phipson and Smyth 2010).
+    calibrated : float or None
+        ``max(0, (observed - t) / (1 - t))`` with t the ``ceil((1 - alpha)(R + 1))``-th smallest of the draws and the
+        observed value, alpha = 0.05: 0 for what the null explains, 1 for equality. None where t is 1.
+    kx, ky : int or None
+        Directions kept on each side, for a measure that keeps subspaces.
+    forced_ones : int or None
+        Canonical correlations that are 1 for any data, because kx + ky directions do not fit n - 1 dimensions.
+    saturated : bool or None
+        Whether a side fills all n - 1 dimensions: then the measure is 1 for any data.
+    insufficient : str or None
+        Why there is no score; then every number above is None.
+    draws : ndarray of float64, shape (R,), or None
+        The null itself; not part of `to_dict`.
+    """
+
+    measure: str
+    null: str
+    method: str
+    n: int
+    permutations: int = 0
+    observed: float | None = None
+    null_mean: float | None = None
+    null_std: float | None = None
+    z: float | None = None
+    p_value: float | None = None
+    calibrated: float | None = None
+    kx: int | None = None
+    ky: int | None = None
+    forced_ones: int | None = None
+    saturated: bool | None = None
+    insufficient: str | None = None
+    draws: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def from_draws(
+        cls,
+        measure: str,
+        null: str,
+        method: str,
+        *,
+        n: int,
+        observed: float,
+        draws: NDArray[np.float64],
+        rounding: float,
+        kx: int | None = None,
+        ky: int | None = None,
+    ) -> Self:
+        """Score an observed value against the draws of its null.
+
+        A permutation that changes nothing (the identity, or a swap of equal rows) gives the observed value up to
+        rounding and must count as ``>=``, so values within ``rounding`` are equal here; that can only raise p.
+        """
+        permutations = len(draws)
+        mean, std = float(draws.mean()), float(draws.std())
+        reached = int(np.count_nonzero(draws >= observed - rounding))
+        rank = math.ceil(round((1 - ALPHA) * (permutations + 1), 9))
+        threshold = float(np.sort(np.append(draws, observed))[rank - 1])
+        room = _LARGEST - threshold
+        return cls(
+            measure=measure,
+            null=null,
+            method=method,
+            n=n,
+            permutations=permutations,
+            observed=observed,
+            null_mean=mean,
+            null_std=std,
+            z=(observed - mean) / std if std > rounding else None,
+            p_value=(1 + reached) / (1 + permutations),
+            calibrated=max(0.0, (observed - threshold) / room) if room > rounding else None,
+            kx=kx,
+            ky=ky,
+            forced_ones=None if kx is None or ky is None else max(0, kx + ky - n + 1),
+            saturated=None if kx is None or ky is None else max(kx, ky) >= n - 1,
+            draws=draws,
+        )
+
+    @property
+    def warning(self) -> str | None:
+        """One sentence where the geometry alone forces some of the score, else None."""
+        if not self.forced_ones or self.kx is None or self.ky is None:
+            return None
+        if self.saturated:
+            return (
+                f"{self.measure} is 1 for any data: {max(self.kx, self.ky)} kept directions fill {self.n} centred rows"
+            )
+        return (
+            f"{self.forced_ones} of {min(self.kx, self.ky)} canonical correlations are 1 for any data: "
+            f"{self.kx} + {self.ky} kept directions do not fit {self.n} centred rows"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every attribute but the draws as plain JSON values."""
+        return {name: getattr(self, name) for name in _SAVED}
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any], draws: NDArray[np.float64] | None = None) -> Self:
+        """Build from what `to_dict` returned; keys that others added beside it are left alone."""
+        missing = [name for name in _SAVED if name not in saved]
+        if missing:
+            raise ValueError(f"a saved score must hold {', '.join(_SAVED)}, got none for {', '.join(missing)}")
+        return cls(**{name: saved[name] for name in _SAVED}, draws=draws)
+
+
+_SAVED = tuple(attribute.name for attribute in fields(Score) if attribute.name != "draws")

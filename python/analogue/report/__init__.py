@@ -1,0 +1,41 @@
+"""Reports: terminal tables, and run folders with their figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..compare import Comparison
+from ..grid import Grid
+from ..runs import new_run, seal
+from .figures import draw_comparison as draw_comparison
+from .figures import draw_grid as draw_grid
+from .tables import tables as tables
+
+
+def save(
+    result: Comparison | Grid, directory: str | Path, *, overwrite: bool = False, activations: bool = True
+) -> None:
+    """Write a result's run folder with its figures, whole or not at all.
+
+    Parameters
+    ----------
+    result : Comparison or Grid
+    directory : path
+        The folder to make.
+    overwrite : bool
+        Replace a run that stands there; a folder that is no run is never replaced.
+    activations : bool
+        Save the activations too.
+    """
+    with new_run(directory, overwrite=overwrite) as folder:
+        result.write_into(folder, activations=activations)
+        if isinstance(result, Comparison):
+            draw_comparison(result, folder / "figures")
+            return
+        draw_grid(result, folder / "figures")
+        places = {folder / "cells" / f"{a}--{b}": cell for (a, b), cell in result.cells.items()}
+        if result.control is not None:
+            places[folder / "control"] = result.control
+        for place, comparison in places.items():
+            draw_comparison(comparison, place / "figures")
+            seal(place)

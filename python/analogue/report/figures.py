@@ -1,0 +1,120 @@
+"""Figures of a run, as PNG files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..compare import Comparison
+from ..grid import Grid
+from ..nulls import Score
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_BLUE, _ORANGE, _GREY = "#3b6ea8", "#d1702b", "#9aa0a6"
+
+
+def draw_comparison(comparison: Comparison, folder: Path) -> None:
+    """Draw correlations, many-to-one counts, and one null histogram for each score that has draws."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _save(_correlations(comparison), folder / "correlation.png")
+    _save(_many_to_one(comparison), folder / "many_to_one.png")
+    for name, score in comparison.scores.items():
+        if score.draws is not None:
+            _save(_null(score), folder / f"null_{name}.png")
+
+
+def draw_grid(grid: Grid, folder: Path) -> None:
+    """Draw a site x site heatmap of every measure: observed, and z against its null."""
+    folder.mkdir(parents=True, exist_ok=True)
+    measures = {name: None for cell in grid.cells.values() for name in cell.scores}
+    for measure in measures:
+        _save(_heatmap(grid, measure), folder / f"heatmap_{measure}.png")
+
+
+def _new(columns: int = 1) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2 * columns, 3.6), layout="constrained", dpi=130)
+    axes = [figure.add_subplot(1, columns, column + 1) for column in range(columns)]
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, metadata={"Software": None})
+
+
+def _title(comparison: Comparison) -> str:
+    return f"A {comparison.spaces['a'].site}, B {comparison.spaces['b'].site}"
+
+
+def _correlations(comparison: Comparison) -> Figure:
+    figure, (ax,) = _new()
+    pairs = comparison.pairs
+    bins = np.linspace(-0.2, 1.0, 61)
+    ax.hist(np.clip(pairs.correlation, -0.2, 1.0), bins=bins, color=_BLUE, alpha=0.75, label="plain")
+    if pairs.correlation_given_token is not None:
+        given = np.clip(pairs.correlation_given_token, -0.2, 1.0)
+        ax.hist(given, bins=bins, color=_ORANGE, alpha=0.75, label="given the token")
+    ax.set(title=f"{_title(comparison)}: {len(pairs)} kept pairs", xlabel="correlation", ylabel="pairs")
+    ax.legend(frameon=False)
+    return figure
+
+
+def _many_to_one(comparison: Comparison) -> Figure:
+    figure, (ax,) = _new()
+    for side, other, colour in (("a", "b", _BLUE), ("b", "a", _ORANGE)):
+        counts = comparison.matched["many_to_one"][side]
+        if counts:
+            partners, features = zip(*counts, strict=True)
+            label = f"{side.upper()} features chosen by {other.upper()}"
+            ax.plot(partners, features, "o-", color=colour, markersize=3, linewidth=1, label=label)
+    ax.set(
+        title=f"{_title(comparison)}: how many choose the same partner",
+        xlabel="features that share one best partner",
+        ylabel="partners",
+        xscale="log",
+        yscale="log",
+    )
+    if ax.lines:
+        ax.legend(frameon=False)
+    return figure
+
+
+def _null(score: Score) -> Figure:
+    figure, (ax,) = _new()
+    ax.hist(score.draws, bins=40, color=_GREY, label=f"{score.null} null, {score.permutations} draws")
+    ax.axvline(score.observed, color=_ORANGE, linewidth=2, label=f"observed {score.observed:.3f}")
+    z = "undefined" if score.z is None else f"{score.z:.1f}"
+    sizes = f"n = {score.n}" + ("" if score.kx is None else f", kx = {score.kx}, ky = {score.ky}")
+    ax.set(title=f"{score.measure}: z = {z}, p = {score.p_value:.3g}, {sizes}", xlabel=score.measure, ylabel="draws")
+    ax.legend(frameon=False)
+    return figure
+
+
+def _heatmap(grid: Grid, measure: str) -> Figure:
+    sites_a = list(dict.fromkeys(a for a, _ in grid.cells))
+    sites_b = list(dict.fromkeys(b for _, b in grid.cells))
+    figure, axes = _new(columns=2)
+    for ax, quantity in zip(axes, ("observed", "z"), strict=True):
+        values = np.full((len(sites_a), len(sites_b)), np.nan)
+        for (a, b), cell in grid.cells.items():
+            value = getattr(cell.scores[measure], quantity)
+            values[sites_a.index(a), sites_b.index(b)] = np.nan if value is None else value
+        image = ax.imshow(values, cmap="viridis", aspect="auto")
+        middle = (np.nanmin(values) + np.nanmax(values)) / 2 if np.isfinite(values).any() else 0.0
+        for row, column in np.ndindex(values.shape):
+            value = values[row, column]
+            text = "none" if np.isnan(value) else f"{value:.3f}" if quantity == "observed" else f"{value:.1f}"
+            ax.text(column, row, text, ha="center", va="center", color="white" if value <= middle else "black")
+        ax.set_xticks(range(len(sites_b)), sites_b)
+        ax.set_yticks(range(len(sites_a)), sites_a)
+        ax.set(title=f"{measure}: {quantity}", xlabel="site of B", ylabel="site of A")
+        figure.colorbar(image, ax=ax)
+    return figure

@@ -1,0 +1,135 @@
+"""Terminal tables of a result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..compare import Comparison
+from ..grid import Grid
+from ..nulls import Score
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def tables(result: Comparison | Grid, top: int = 8) -> Iterator[Table]:
+    """Yield the tables of a result: row counters, the best pairs with their tokens, scores.
+
+    Parameters
+    ----------
+    result : Comparison or Grid
+    top : int
+        Pairs to show; of a grid, those of the cell with the most correlation beyond the token.
+    """
+    named = _named(result)
+    yield _counters(named)
+    cells = [comparison for name, comparison in named.items() if name != "control"]
+    yield _best_pairs(max(cells, key=_beyond_token), top)
+    yield _scores(named)
+
+
+def _named(result: Comparison | Grid) -> dict[str, Comparison]:
+    if isinstance(result, Comparison):
+        return {_name(result): result}
+    named = {_name(cell): cell for cell in result.cells.values()}
+    return named if result.control is None else named | {"control": result.control}
+
+
+def _name(comparison: Comparison) -> str:
+    return f"{comparison.spaces['a'].site} x {comparison.spaces['b'].site}"
+
+
+def _beyond_token(comparison: Comparison) -> float:
+    given = comparison.summary["mean_correlation_given_token"]
+    return -np.inf if given is None else given
+
+
+def _new(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1), show_edge=False)
+    for column in left:
+        table.add_column(column)
+    for column in right:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _number(value: float | None, form: str = ".3f") -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _counters(named: dict[str, Comparison]) -> Table:
+    table = _new("Pairs after every stage", ("A x B", "stage"), ("pairs", "unique A", "unique B", "most", "mean r"))
+    for name, comparison in named.items():
+        table.add_section()
+        for row, stage in enumerate(comparison.pairs.stages):
+            counts = stage.counts
+            sizes = (counts.pairs, counts.unique_a, counts.unique_b, counts.highest_multiplicity)
+            table.add_row(name if row == 0 else "", stage.name, *map(str, sizes), _number(counts.mean_correlation))
+    return table
+
+
+def _best_pairs(comparison: Comparison, top: int) -> Table:
+    """Show the pairs with the most correlation given the token; plain r is mostly a shared word."""
+    from rich.markup import escape
+
+    table = _new(
+        f"Pairs of {_name(comparison)} that agree most beyond the token (or most, where that is not known)",
+        ("tokens of A", "tokens of B"),
+        ("A", "B", "r", "r given token"),
+    )
+    pairs = comparison.pairs
+    key = pairs.correlation if pairs.correlation_given_token is None else pairs.correlation_given_token
+    labels_a, labels_b = comparison.labels
+    for row in np.argsort(-key, kind="stable")[:top].tolist():
+        a, b = int(pairs.feature_a[row]), int(pairs.feature_b[row])
+        given = None if pairs.correlation_given_token is None else pairs.correlation_given_token[row]
+        tokens = (" ".join(map(repr, labels.tokens(f)[:3])) for labels, f in ((labels_a, a), (labels_b, b)))
+        table.add_row(
+            *map(escape, tokens), str(a), str(b), _number(pairs.correlation[row], ".2f"), _number(given, ".2f")
+        )
+    return table
+
+
+def _scores(named: dict[str, Comparison]) -> Table:
+    kinds = {comparison.settings.pairs for comparison in named.values()}
+    table = _new(
+        f"Similarity of {', '.join(sorted(kinds))} pairs against the permutation null",
+        ("A x B",),
+        ("pairs", "r", "r|token", "measure", "observed", "null", "z", "p", "n, kx, ky"),
+    )
+    notes = []
+    for name, comparison in named.items():
+        table.add_section()
+        summary = comparison.summary
+        means = (_number(summary["mean_correlation"]), _number(summary["mean_correlation_given_token"]))
+        for row, score in enumerate(comparison.scores.values()):
+            lead = (name, str(summary["pairs"]), *means) if row == 0 else ("", "", "", "")
+            table.add_row(*lead, *_score_cells(score))
+            notes += [f"{name}, {score.measure}: {note}" for note in _notes(score)]
+    if notes:
+        table.caption = "\n".join(dict.fromkeys(notes))
+        table.caption_justify = "left"
+    return table
+
+
+def _score_cells(score: Score) -> tuple[str, ...]:
+    sizes = ", ".join(str(size) for size in (score.n, score.kx, score.ky) if size is not None)
+    null = "-" if score.null_mean is None else f"{score.null_mean:.3f} ± {score.null_std:.3f}"
+    z, p = _number(score.z, ".1f"), _number(score.p_value, ".4f")
+    return score.measure, _number(score.observed), null, z, p, sizes
+
+
+def _notes(score: Score) -> list[str]:
+    if score.insufficient is not None:
+        return [f"no score, {score.insufficient}"]
+    if score.saturated:
+        return ["saturated: as many directions as rows, nothing can be said"]
+    if score.forced_ones:
+        return [f"{score.forced_ones} canonical correlations are 1 for any data (n < kx + ky)"]
+    return []

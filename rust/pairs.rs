@@ -1,0 +1,140 @@
+//! Correlation of given pairs of features, plain or within groups of rows.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::Error;
+use crate::moments::{Moments, centred_product, centred_squares, correlation, pearson};
+use crate::side::VARIANCE_FLOOR;
+use crate::sparse::{Column, Csr};
+
+/// A variance within groups below this share of the sum of squares is zero.
+const WITHIN_FLOOR: f64 = 1e-10;
+
+/// Rows sorted by group: where each row went, and the group of every place.
+struct Groups {
+    row_at: Vec<u32>,
+    group_at: Vec<u32>,
+    sizes: Vec<usize>,
+}
+
+impl Groups {
+    fn new(ids: &[i64]) -> Self {
+        let mut number = HashMap::new();
+        let of_row: Vec<u32> = ids
+            .iter()
+            .map(|id| {
+                let next = number.len() as u32;
+                *number.entry(*id).or_insert(next)
+            })
+            .collect();
+        let mut sizes = vec![0; number.len()];
+        of_row.iter().for_each(|&group| sizes[group as usize] += 1);
+        let mut row_at: Vec<u32> = (0..ids.len() as u32).collect();
+        row_at.sort_by_key(|&row| of_row[row as usize]);
+        let group_at = row_at.iter().map(|&row| of_row[row as usize]).collect();
+        Self { row_at, group_at, sizes }
+    }
+
+    /// The stretches of a column that lie in one group each.
+    fn runs<'c>(&'c self, column: Column<'c>) -> impl Iterator<Item = (u32, Range<usize>)> + 'c {
+        let mut start = 0;
+        column.rows.chunk_by(|&i, &j| self.group_at[i as usize] == self.group_at[j as usize]).map(move |run| {
+            let span = start..start + run.len();
+            start = span.end;
+            (self.group_at[run[0] as usize], span)
+        })
+    }
+
+    /// Means of a column in the groups where it fires, and its sum of squares about them.
+    fn centre(&self, column: Column) -> (Vec<(u32, Range<usize>, f64)>, f64) {
+        let mut total = 0.0;
+        let runs = self.runs(column).map(|(group, span)| {
+            let (mean, squares) = centred_squares(column.part(span.clone()), self.sizes[group as usize]);
+            total += squares;
+            (group, span, mean)
+        });
+        (runs.collect(), total)
+    }
+
+    /// Pearson after subtracting both columns' group means; 0 where that leaves no variance.
+    fn within(&self, a: Column, b: Column) -> f64 {
+        let ((runs_a, squares_a), (runs_b, squares_b)) = (self.centre(a), self.centre(b));
+        if squares_a <= WITHIN_FLOOR * sum_of_squares(a) || squares_b <= WITHIN_FLOOR * sum_of_squares(b) {
+            return 0.0;
+        }
+        let (mut product, mut j) = (0.0, 0);
+        for (group, span, mean) in runs_a {
+            j += runs_b[j..].partition_point(|run| run.0 < group);
+            if let Some((other, other_span, other_mean)) = runs_b.get(j)
+                && *other == group
+            {
+                let size = self.sizes[group as usize];
+                product += centred_product(a.part(span), b.part(other_span.clone()), mean, *other_mean, size);
+            }
+        }
+        correlation(product, (squares_a * squares_b).sqrt())
+    }
+}
+
+fn sum_of_squares(column: Column) -> f64 {
+    column.values.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
+}
+
+/// Both sides must have been read from the same rows.
+pub fn same_rows(a: Csr, b: Csr) -> Result<(), Error> {
+    if a.n_rows() == b.n_rows() {
+        return Ok(());
+    }
+    Err(Error::Lengths { what: "a_indptr and b_indptr".into(), left: a.n_rows() + 1, right: b.n_rows() + 1 })
+}
+
+/// Pearson correlation of every given pair; with `groups`, after subtracting each feature's mean in every group.
+///
+/// 0 where a side has no variance: at most 1e-12 of its mean square, within groups 1e-10 of its sum of squares.
+pub fn pair_correlations(
+    a: Csr,
+    b: Csr,
+    feature_a: &[i64],
+    feature_b: &[i64],
+    groups: Option<&[i64]>,
+) -> Result<Vec<f64>, Error> {
+    same_rows(a, b)?;
+    if feature_a.len() != feature_b.len() {
+        let (left, right) = (feature_a.len(), feature_b.len());
+        return Err(Error::Lengths { what: "feature_a and feature_b".into(), left, right });
+    }
+    check_ids("feature_a", feature_a, a.n_features())?;
+    check_ids("feature_b", feature_b, b.n_features())?;
+    let n = a.n_rows();
+    let pairs = feature_a.par_iter().zip(feature_b);
+    let Some(ids) = groups else {
+        let (a, b) = (a.transpose(), b.transpose());
+        let moments = |column| Moments::of(column, n, VARIANCE_FLOOR);
+        return Ok(pairs
+            .map(|(&i, &j)| (a.column(i as usize), b.column(j as usize)))
+            .map(|(a, b)| match (moments(a), moments(b)) {
+                (Some(of_a), Some(of_b)) => pearson(a, b, of_a, of_b, n),
+                _ => 0.0,
+            })
+            .collect());
+    };
+    if ids.len() != n {
+        return Err(Error::Lengths { what: "groups and the rows of a".into(), left: ids.len(), right: n });
+    }
+    let groups = Groups::new(ids);
+    let (a, b) = (
+        a.transpose_by(|place| groups.row_at[place] as usize),
+        b.transpose_by(|place| groups.row_at[place] as usize),
+    );
+    Ok(pairs.map(|(&i, &j)| groups.within(a.column(i as usize), b.column(j as usize))).collect())
+}
+
+fn check_ids(name: &str, ids: &[i64], end: usize) -> Result<(), Error> {
+    match ids.iter().find(|&&id| id < 0 || id >= end as i64) {
+        Some(&got) => Err(Error::Id { name: name.into(), end, got }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,227 @@
+//! Sparse activations: a checked CSR view over borrowed arrays, and its transpose.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::Error;
+
+/// Token-major activations borrowed from the caller, checked once: row `t` holds the features that fired on it.
+#[derive(Clone, Copy)]
+pub struct Csr<'a> {
+    indptr: &'a [i64],
+    indices: &'a [i32],
+    values: &'a [f32],
+    n_features: usize,
+}
+
+/// One feature: the rows it fires on, increasing, and its values there.
+#[derive(Clone, Copy)]
+pub struct Column<'a> {
+    pub rows: &'a [u32],
+    pub values: &'a [f32],
+}
+
+/// Feature-major activations, owned.
+pub struct Csc {
+    offsets: Vec<usize>,
+    rows: Vec<u32>,
+    values: Vec<f32>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    row: u32,
+    feature: u32,
+    value: f32,
+}
+
+impl<'a> Csr<'a> {
+    /// Check and borrow; `side` prefixes the argument names in messages ("a_", "b_" or nothing).
+    ///
+    /// # Errors
+    /// Offsets that do not rise from 0 to the number of values; ids outside `0..n_features` or not increasing
+    /// within a row; a value that is zero, NaN or infinite; more than 2^32 - 1 rows or 2^31 features.
+    pub fn new(
+        side: &'static str,
+        indptr: &'a [i64],
+        indices: &'a [i32],
+        values: &'a [f32],
+        n_features: i64,
+    ) -> Result<Self, Error> {
+        let nnz = values.len();
+        if indices.len() != nnz {
+            return Err(Error::Lengths {
+                what: format!("{side}indices and {side}values"),
+                left: indices.len(),
+                right: nnz,
+            });
+        }
+        if !(0..=1 << 31).contains(&n_features) {
+            return Err(Error::Number {
+                name: format!("{side}features"),
+                wanted: "between 0 and 2^31".into(),
+                got: n_features.to_string(),
+            });
+        }
+        let (first, last) = match indptr {
+            [] => return Err(Error::Offsets { side, nnz, got: "an empty array".into() }),
+            [first, .., last] => (*first, *last),
+            [only] => (*only, *only),
+        };
+        if first != 0 || last != nnz as i64 || indptr.len() > u32::MAX as usize {
+            let got = format!("{first} to {last} in {} offsets", indptr.len());
+            return Err(Error::Offsets { side, nnz, got });
+        }
+        if let Some(pair) = indptr.par_windows(2).find_first(|pair| pair[0] > pair[1]) {
+            return Err(Error::Offsets { side, nnz, got: format!("{} before {}", pair[0], pair[1]) });
+        }
+        let csr = Self { indptr, indices, values, n_features: n_features as usize };
+        (0..csr.n_rows()).into_par_iter().with_min_len(1024).try_for_each(|row| csr.check_row(side, row))?;
+        Ok(csr)
+    }
+
+    fn check_row(&self, side: &'static str, row: usize) -> Result<(), Error> {
+        let (ids, values) = self.row(row);
+        if let Some(&got) = ids.iter().find(|&&id| id < 0 || id as usize >= self.n_features) {
+            return Err(Error::Id { name: format!("{side}indices"), end: self.n_features, got: i64::from(got) });
+        }
+        if let Some(pair) = ids.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return Err(Error::Order { side, row, previous: pair[0], next: pair[1] });
+        }
+        if let Some(at) = values.iter().position(|value| !value.is_finite() || *value == 0.0) {
+            let position = self.span(row).start + at;
+            return Err(Error::Value { side, position, got: values[at].to_string() });
+        }
+        Ok(())
+    }
+
+    pub fn n_rows(&self) -> usize {
+        self.indptr.len() - 1
+    }
+
+    pub fn n_features(&self) -> usize {
+        self.n_features
+    }
+
+    pub fn nnz(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Where row `t` lies in the arrays.
+    pub fn span(&self, row: usize) -> Range<usize> {
+        self.indptr[row] as usize..self.indptr[row + 1] as usize
+    }
+
+    /// Ids and values of row `t`.
+    pub fn row(&self, row: usize) -> (&'a [i32], &'a [f32]) {
+        let span = self.span(row);
+        (&self.indices[span.clone()], &self.values[span])
+    }
+
+    /// Transpose: every column lists its rows in increasing order.
+    pub fn transpose(&self) -> Csc {
+        self.transpose_by(|place| place)
+    }
+
+    /// Transpose with the rows rearranged: row `row_at(i)` becomes row `i`.
+    ///
+    /// A radix partition into ranges of features, then a counting sort inside each range, so that both passes
+    /// write to few places at a time and every write stays in a slice its thread owns.
+    pub fn transpose_by(&self, row_at: impl Fn(usize) -> usize + Sync) -> Csc {
+        let n_rows = self.n_rows();
+        let width = self.n_features.div_ceil(64).max(1);
+        let n_ranges = self.n_features.div_ceil(width);
+        let chunk = n_rows.div_ceil(4 * rayon::current_num_threads()).max(1);
+        let chunks: Vec<(Vec<Entry>, Vec<usize>)> = (0..n_rows.div_ceil(chunk))
+            .into_par_iter()
+            .map(|i| self.partition(i * chunk..n_rows.min((i + 1) * chunk), &row_at, width, n_ranges))
+            .collect();
+
+        let mut offsets = vec![0; self.n_features + 1];
+        let mut rows = vec![0; self.nnz()];
+        let mut values = vec![0.0; self.nnz()];
+        let mut tasks = Vec::with_capacity(n_ranges);
+        let (mut rest_rows, mut rest_values, mut start) = (&mut rows[..], &mut values[..], 0);
+        for (range, ends) in offsets[1..].chunks_mut(width).enumerate() {
+            let pieces: Vec<&[Entry]> = chunks.iter().map(|(e, at)| &e[at[range]..at[range + 1]]).collect();
+            let size = pieces.iter().map(|piece| piece.len()).sum();
+            let (out_rows, more_rows) = rest_rows.split_at_mut(size);
+            let (out_values, more_values) = rest_values.split_at_mut(size);
+            tasks.push((range * width, start, pieces, ends, out_rows, out_values));
+            (rest_rows, rest_values, start) = (more_rows, more_values, start + size);
+        }
+        tasks.into_par_iter().for_each(|(first, start, pieces, ends, out_rows, out_values)| {
+            counting_sort(first, &pieces, ends, out_rows, out_values);
+            ends.iter_mut().for_each(|end| *end += start);
+        });
+        Csc { offsets, rows, values }
+    }
+
+    fn partition(
+        &self,
+        places: Range<usize>,
+        row_at: impl Fn(usize) -> usize,
+        width: usize,
+        n_ranges: usize,
+    ) -> (Vec<Entry>, Vec<usize>) {
+        let mut starts = vec![0; n_ranges + 1];
+        for place in places.clone() {
+            for &id in self.row(row_at(place)).0 {
+                starts[id as usize / width + 1] += 1;
+            }
+        }
+        for range in 0..n_ranges {
+            starts[range + 1] += starts[range];
+        }
+        let mut next = starts.clone();
+        let mut entries = vec![Entry::default(); starts[n_ranges]];
+        for place in places {
+            let (ids, values) = self.row(row_at(place));
+            for (&id, &value) in ids.iter().zip(values) {
+                let at = &mut next[id as usize / width];
+                entries[*at] = Entry { row: place as u32, feature: id as u32, value };
+                *at += 1;
+            }
+        }
+        (entries, starts)
+    }
+}
+
+/// Sort the entries of features `first..first + ends.len()` by feature, keeping their order; `ends` gets the
+/// end of every column relative to the output slices.
+fn counting_sort(first: usize, pieces: &[&[Entry]], ends: &mut [usize], rows: &mut [u32], values: &mut [f32]) {
+    for entry in pieces.iter().copied().flatten() {
+        ends[entry.feature as usize - first] += 1;
+    }
+    let mut total = 0;
+    for end in ends.iter_mut() {
+        (*end, total) = (total, total + *end);
+    }
+    for entry in pieces.iter().copied().flatten() {
+        let at = &mut ends[entry.feature as usize - first];
+        (rows[*at], values[*at]) = (entry.row, entry.value);
+        *at += 1;
+    }
+}
+
+impl Csc {
+    pub fn n_features(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    pub fn column(&self, feature: usize) -> Column<'_> {
+        let span = self.offsets[feature]..self.offsets[feature + 1];
+        Column { rows: &self.rows[span.clone()], values: &self.values[span] }
+    }
+}
+
+impl Column<'_> {
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn part(&self, span: Range<usize>) -> Self {
+        Self { rows: &self.rows[span.clone()], values: &self.values[span] }
+    }
+}

@@ -1,0 +1,126 @@
+"""The embedded pair: what the tool must say of two trained models, of one never trained, and of planted data."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from analogue import FeatureActivations, capture, load_dictionary, match, permutation_test
+from analogue.corpus import Corpus
+from analogue.demo import SITES, folder
+from analogue.sides import load_side, shared_context_length
+
+MODELS = {"model_a": "sae_a", "model_b": "sae_b", "control": "sae_control"}
+
+
+def test_trained_cells_pass(demo):
+    for sites, cell in demo.cells.items():
+        assert cell.scores["svcca"].z > 5, sites
+        assert cell.scores["rsa"].z > 10, sites
+        assert cell.scores["svcca"].p_value == cell.scores["rsa"].p_value == 1 / 101
+        assert cell.summary["mean_correlation_given_token"] > 0.03, sites
+    assert list(demo.cells) == [(a, b) for a in SITES["model_a"] for b in SITES["model_b"]]
+
+
+def test_the_control_stays_silent(demo):
+    control = demo.control
+    assert abs(control.scores["svcca"].z) < 4
+    assert abs(control.scores["rsa"].z) < 4
+    assert control.summary["mean_correlation_given_token"] < 0.01
+    plain = [cell.summary["mean_correlation"] for cell in demo.cells.values()]
+    assert control.summary["mean_correlation"] > 0.7 * np.mean(plain)  # plain r cannot tell the two apart
+
+
+def test_random_pairs_are_not_similar(demo):
+    rng = np.random.default_rng(0)
+    for cell in demo.cells.values():
+        candidates = [np.flatnonzero(s.activations.firing_counts >= 20) for s in cell.spaces.values()]
+        a, b = (rng.permutation(ids)[: len(cell.pairs)] for ids in candidates)
+        x, y = cell.spaces["a"].directions[a], cell.spaces["b"].directions[b]
+        for score in permutation_test(x, y, permutations=100).values():
+            assert abs(score.z) < 4
+
+
+def test_a_permuted_copy_of_an_sae_is_recovered_whole(demo):
+    acts = demo.cells["layers.1", "layers.2"].spaces["a"].activations
+    order = np.random.default_rng(0).permutation(acts.n_features)
+    copy = FeatureActivations.from_csr(acts.indptr, order[acts.indices], acts.values, acts.n_features)
+    matches = match(acts, copy, min_activations=20)
+    candidates = np.flatnonzero(acts.firing_counts >= 20)
+    np.testing.assert_array_equal(matches.best_b[candidates], order[candidates])
+    np.testing.assert_allclose(matches.corr_b[candidates], 1.0, atol=1e-6)
+
+
+def test_rolled_tokens_collapse_the_correlations(demo):
+    cell = demo.cells["layers.1", "layers.2"]
+    a, b = (space.activations for space in cell.spaces.values())
+    half = b.n_tokens // 2
+    cut = b.indptr[half]
+    indptr = np.concatenate([b.indptr[half:] - cut, b.indptr[1 : half + 1] + b.indptr[-1] - cut])
+    indices, values = (np.concatenate([part[cut:], part[:cut]]) for part in (b.indices, b.values))
+    rolled = match(a, FeatureActivations.from_csr(indptr, indices, values, b.n_features), min_activations=20)
+    straight = match(a, b, min_activations=20)
+    assert rolled.corr_a[rolled.best_a >= 0].mean() < 0.1
+    assert straight.corr_a[straight.best_a >= 0].mean() > 0.25
+
+
+def test_ids_are_those_of_the_full_dictionary(demo):
+    cell = demo.cells["layers.2", "layers.4"]
+    x, y = (space.activations.dense_columns(ids) for space, ids in zip(cell.spaces.values(), pair_ids(cell), strict=True))
+    for row in (0, len(cell.pairs) // 2, len(cell.pairs) - 1):
+        assert np.corrcoef(x[row], y[row])[0, 1] == pytest.approx(cell.pairs.correlation[row], abs=1e-5)
+    w_dec = load_dictionary(folder() / "sae_a" / "layers.2").w_dec.numpy()
+    np.testing.assert_array_equal(cell.directions["a"], w_dec[cell.pairs.feature_a])
+
+
+def pair_ids(cell):
+    return cell.pairs.feature_a, cell.pairs.feature_b
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_saes_explain_the_held_out_text(name):
+    from analogue.capture import available_sites
+
+    saes = [folder() / MODELS[name]] * len(SITES[name])
+    side, tokenizer = load_side(folder() / name, saes, SITES[name])
+    assert set(SITES[name]) <= set(available_sites(side.model))
+    corpus = Corpus.from_files(
+        [folder() / "held_out.jsonl"], tokenizer, context_length=shared_context_length([side]), max_tokens=8000
+    )
+    for site, dictionary in side.dictionaries.items():
+        acts = capture(side.model, corpus, {site: dictionary})[site]
+        inputs = capture(side.model, corpus, {site: load_side(folder() / name, sites=[site])[0].dictionaries[site]})
+        x = torch.from_numpy(inputs[site].to_dense())
+        left = (x - dictionary.decode(torch.from_numpy(acts.to_dense()))).pow(2).sum()
+        assert 1 - left / (x - x.mean(0)).pow(2).sum() > 0.85
+        assert np.diff(acts.indptr).max() <= 16
+
+
+def test_the_pair_is_small_and_its_text_is_large_enough(demo):
+    assert sum(path.stat().st_size for path in folder().rglob("*")) < 20e6
+    assert demo.provenance["text"]["kept"] > 100_000
+    documents = (folder() / "held_out.jsonl").read_text(encoding="utf-8").splitlines()
+    assert all(set(json.loads(line)) == {"source", "text"} for line in documents)
+
+
+def test_the_real_sparsify_loads_the_saes():
+    from sparsify import SparseCoder
+
+    for path in sorted(folder().glob("sae_*/layers.*")):
+        theirs = SparseCoder.load_from_disk(path, device="cpu").float()
+        x = torch.randn(64, theirs.d_in, generator=torch.Generator().manual_seed(0)) * 3
+        out = theirs.encode(x)
+        dense = torch.zeros(64, theirs.num_latents).scatter_(1, out.top_indices, out.top_acts)
+        torch.testing.assert_close(load_dictionary(path).encode(x), dense.detach(), atol=1e-5, rtol=1e-5)
+
+
+def test_transformers_loads_the_models():
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    for name in SITES:
+        model = AutoModelForCausalLM.from_pretrained(folder() / name, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(folder() / name)
+        ids = tokenizer("The state of the Union is strong.", return_tensors="pt").input_ids
+        loss = model(ids, labels=ids).loss.item()
+        assert (loss < 6) == (name != "control"), (name, loss)

@@ -1,0 +1,114 @@
+"""Filters and the row counter."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analogue import filters
+from analogue.labels import Labels, is_junk
+from analogue.pairs import Counts, Pairs
+
+rows = st.lists(
+    st.tuples(st.integers(0, 6), st.integers(0, 6), st.sampled_from([-0.2, 0.0, 0.1, 0.3, 0.3, 0.9])), max_size=30
+).map(lambda listed: list({(a, b): (a, b, r) for a, b, r in listed}.values()))
+
+
+def pairs_of(listed):
+    a, b, r = (np.array(column) for column in zip(*listed, strict=True)) if listed else (np.empty(0),) * 3
+    return Pairs(a.astype(np.int64), b.astype(np.int64), r.astype(np.float64))
+
+
+@given(rows)
+def test_strict_keeps_only_features_that_stand_once(listed):
+    pairs = pairs_of(listed)
+    kept = pairs.filter(filters.one_to_one("strict"))
+    times_a, times_b = Counter(a for a, _, _ in listed), Counter(b for _, b, _ in listed)
+    expected = [(a, b) for a, b, _ in listed if times_a[a] == 1 and times_b[b] == 1]
+    assert list(zip(kept.feature_a.tolist(), kept.feature_b.tolist(), strict=True)) == expected
+
+
+@given(rows, st.sampled_from(["best", "first"]))
+def test_greedy_policies_leave_each_feature_once_and_nothing_to_add(listed, policy):
+    kept = pairs_of(listed).filter(filters.one_to_one(policy))
+    a, b = set(kept.feature_a.tolist()), set(kept.feature_b.tolist())
+    assert len(a) == len(b) == len(kept)
+    assert all(row_a in a or row_b in b for row_a, row_b, _ in listed)
+
+
+def test_best_and_first_differ_where_they_should():
+    pairs = pairs_of([(0, 0, 0.2), (0, 1, 0.9), (1, 2, 0.5), (1, 3, 0.5)])
+    best, first = (pairs.filter(filters.one_to_one(policy)) for policy in ("best", "first"))
+    np.testing.assert_array_equal(best.feature_b, [1, 2])
+    np.testing.assert_array_equal(first.feature_b, [0, 2])
+
+
+@given(rows)
+def test_stages_account_for_every_pair(listed):
+    pairs = pairs_of(listed)
+    kept = pairs.filter(filters.correlation(0.1, 0.5), filters.one_to_one("best"))
+    assert [stage.name for stage in kept.stages] == ["correlation 0.1 <= r <= 0.5", "one_to_one best"]
+    assert kept.stages[-1].counts == kept.counts
+    dropped = sum(len(stage.dropped) for stage in kept.stages)
+    assert dropped + len(kept) == len(pairs)
+    table = kept.to_arrow()
+    assert table.num_rows == len(pairs)
+    assert table["kept"].to_numpy().sum() == len(kept)
+    read = Pairs.from_arrow(table, [(stage.name, stage.counts) for stage in kept.stages])
+    np.testing.assert_array_equal(read.feature_a, kept.feature_a)
+    np.testing.assert_array_equal(read.correlation, kept.correlation)
+    assert [len(stage.dropped) for stage in read.stages] == [len(stage.dropped) for stage in kept.stages]
+
+
+def test_counts():
+    assert pairs_of([(0, 0, 0.5), (0, 1, 0.1), (2, 3, 0.3)]).counts == Counts(3, 2, 3, 2, pytest.approx(0.3))
+    assert pairs_of([]).counts == Counts(0, 0, 0, 0, None)
+
+
+def test_correlation_band_ends_are_kept():
+    pairs = pairs_of([(0, 0, 0.1), (1, 1, 0.3), (2, 2, 0.9)])
+    assert len(pairs.filter(filters.correlation(0.1, 0.3))) == 2
+    assert len(pairs.filter(filters.correlation())) == 3
+    for low, high in ((0.5, 0.1), (float("nan"), None)):
+        with pytest.raises(ValueError, match="minimum must not exceed maximum"):
+            filters.correlation(low, high)
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", " ", "\n", "\n\n", "\\n", " .", "...", "?!", " -", "–", "<|endoftext|>", " <bos>", "<pad>", "|bos|", "[CLS]", "\t"],
+)
+def test_junk_tokens(token):
+    assert is_junk(token)
+
+
+@pytest.mark.parametrize("token", ["the", " +", "=", "*", "a.", "-5", "n", "\\", "é", "<", "%"])
+def test_tokens_that_mean_something(token):
+    assert not is_junk(token)
+
+
+def labels_of(*tokens):
+    flat = [token for own in tokens for token in own]
+    offsets = np.cumsum([0] + [len(own) for own in tokens])
+    zeros = np.zeros(len(flat), dtype=np.int64)
+    return Labels(offsets, np.ones(len(flat), np.float32), flat, [""] * len(flat), [""] * len(flat), zeros, zeros)
+
+
+def test_junk_rules():
+    a = labels_of(["x"] * 5, [".", ",", "x", "x", "x"], [".", ",", "\n", "x", "x"], [".", "x"], [])
+    b = labels_of(["y"] * 5)
+    np.testing.assert_allclose(a.junk_share(), [0, 0.4, 0.6, 0.5, 0])
+    pairs = pairs_of([(feature, 0, 0.5) for feature in range(5)])
+    np.testing.assert_array_equal(pairs.filter(filters.junk(a, b)).feature_a, [0, 1, 3, 4])
+    np.testing.assert_array_equal(pairs.filter(filters.junk(a, b, "any")).feature_a, [0, 4])
+    swapped = Pairs(pairs.feature_b, pairs.feature_a, pairs.correlation)
+    np.testing.assert_array_equal(swapped.filter(filters.junk(b, a)).feature_b, [0, 1, 3, 4])
+
+
+def test_unknown_policies():
+    with pytest.raises(ValueError, match="policy must be one of strict, best, first, got 'worst'"):
+        filters.one_to_one("worst")
+    with pytest.raises(ValueError, match="rule must be one of majority, any, got 'most'"):
+        filters.junk(labels_of(), labels_of(), "most")

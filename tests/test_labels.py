@@ -1,0 +1,89 @@
+"""Top positions against a sort of every column; labels against the text they come from."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analogue import Corpus, FeatureActivations, top_contexts, top_positions
+from analogue.demo import folder
+from analogue.labels import Labels
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 7, 63, 257]), st.integers(1, 6))
+def test_top_positions(seed, features, k):
+    rng = np.random.default_rng(seed)
+    x = rng.choice([-1.0, 0.0, 0.0, 0.5, 1.0, 2.0], (50, features))
+    positions, values = top_positions(FeatureActivations.from_dense(x), k)
+    assert positions.shape == values.shape == (features, k)
+    for feature in range(features):
+        column = x[:, feature]
+        expected = [row for row in np.argsort(-column, kind="stable") if column[row] > 0][:k]
+        np.testing.assert_array_equal(positions[feature], expected + [-1] * (k - len(expected)))
+        np.testing.assert_array_equal(values[feature], [*column[expected], *[0] * (k - len(expected))])
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    from transformers import AutoTokenizer
+
+    texts = ["The Union — as ever — is strong. The people are free.\n\nThe end.", "One more, with a café in it."]
+    return Corpus.from_texts(texts, AutoTokenizer.from_pretrained(folder() / "model_a"), context_length=8)
+
+
+def captured(corpus, x):
+    return FeatureActivations.from_dense(
+        x, token_ids=corpus.kept_token_ids, document_ids=corpus.kept_document_ids, positions=corpus.kept_positions
+    )
+
+
+def test_contexts_are_pieces_of_the_text(corpus):
+    rng = np.random.default_rng(0)
+    x = rng.random((corpus.n_kept, 5)) * (rng.random((corpus.n_kept, 5)) < 0.5)
+    x[:, 3] = 0
+    x[:, 4] = 0
+    x[2, 4] = 1.5
+    acts = captured(corpus, x)
+    labels = top_contexts(acts, corpus, k=4, window=3)
+    assert labels.tokens(3) == []
+    assert len(labels.tokens(4)) == 1
+    positions, _ = top_positions(acts, 4)
+    for feature in (0, 1, 2, 4):
+        for rank, (left, token, right) in enumerate(labels.contexts(feature)):
+            row = positions[feature, rank]
+            text = corpus.texts[acts.document_ids[row]]
+            assert left + token + right in text
+            start, end = corpus.document_offsets[acts.document_ids[row]][acts.positions[row]]
+            assert token == text[start:end]
+
+
+def test_windows_cross_blocks_but_not_documents(corpus):
+    x = np.eye(corpus.n_kept)
+    acts = captured(corpus, x)
+    labels = top_contexts(acts, corpus, k=1, window=10_000)
+    for feature in range(corpus.n_kept):
+        assert "".join(labels.contexts(feature)[0]) == corpus.texts[acts.document_ids[feature]]
+    bare = top_contexts(acts, corpus, k=1, window=0)
+    assert set(bare.left) == set(bare.right) == {""}
+
+
+def test_arrow_round_trip(corpus):
+    x = np.zeros((corpus.n_kept, 4))
+    x[:3, 1] = 1.0
+    labels = top_contexts(captured(corpus, x), corpus)
+    read = Labels.from_arrow(labels.to_arrow(), 4)
+    np.testing.assert_array_equal(read.offsets, labels.offsets)
+    assert [read.contexts(f) for f in range(4)] == [labels.contexts(f) for f in range(4)]
+    assert labels.to_arrow()["rank"].to_pylist() == [0, 1, 2]
+    silent = top_contexts(captured(corpus, np.zeros((corpus.n_kept, 4))), corpus)
+    assert Labels.from_arrow(silent.to_arrow(), 4).tokens(3) == []
+
+
+def test_bad_arguments(corpus):
+    acts = FeatureActivations.from_dense(np.eye(corpus.n_kept))
+    with pytest.raises(ValueError, match="acts must carry document_ids and positions"):
+        top_contexts(acts, corpus)
+    with pytest.raises(ValueError, match="k must be at least 1, got 0"):
+        top_positions(acts, 0)
+    with pytest.raises(ValueError, match="window must be at least 0"):
+        top_contexts(acts, corpus, window=-1)

@@ -1,0 +1,181 @@
+"""Best partners by blocked products: the answer of exact arithmetic, whatever the block."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+import oracles
+from analogue import ops
+from analogue.ops import correlation_best, infer_device
+
+SIZES = ("_BLOCK", "_TOKENS", "_PIECE", "_SETTLED")
+
+
+def with_blocks(size, x, y, **options):
+    """Search on the CPU with every block of the given size (None: as it is)."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in SIZES if size else ():
+            patch.setattr(ops, name, size)
+        return correlation_best(x, y, device="cpu", **options)
+
+
+def assert_partners(found, expected, top):
+    index, corr = found
+    assert index.dtype == np.int64
+    assert corr.dtype == np.float64
+    assert index.shape == corr.shape == (len(expected), top)
+    for i, c, partners in zip(index, corr, expected, strict=True):
+        missing = top - len(partners)
+        assert i.tolist() == [a for a, _ in partners] + [-1] * missing
+        np.testing.assert_allclose(c, [r for _, r in partners] + [0.0] * missing, atol=1e-12)
+
+
+@st.composite
+def problems(draw):
+    """Small whole numbers, where correlations tie often, and masks."""
+    n, fx, fy = (draw(st.integers(0, high)) for high in (9, 6, 6))
+    values = st.sampled_from([-2, 0, 0, 1, 3])
+    x, y = (draw(arrays.arrays(np.float32, (n, f), elements=values)) for f in (fx, fy))
+    masks = [draw(st.none() | arrays.arrays(bool, f)) for f in (fx, fy)]
+    return x, y, *masks, draw(st.integers(1, 4)), draw(st.sampled_from([None, 1, 2, 3]))
+
+
+@given(problems())
+@example((np.zeros((0, 3), np.float32), np.zeros((0, 2), np.float32), None, None, 1, None))
+@example((np.zeros((4, 0), np.float32), np.eye(4, 2, dtype=np.float32), None, None, 2, None))
+def test_both_directions_are_those_of_rational_arithmetic(problem):
+    x, y, candidates_x, candidates_y, top, size = problem
+    found = with_blocks(size, x, y, top=top, candidates_x=candidates_x, candidates_y=candidates_y)
+    assert_partners(found[:2], oracles.best_partners_by_fractions(x, y, top, candidates_x, candidates_y), top)
+    assert_partners(found[2:], oracles.best_partners_by_fractions(y, x, top, candidates_y, candidates_x), top)
+
+
+@pytest.mark.parametrize("size", [None, 100])
+@pytest.mark.parametrize("top", [1, 3])
+@pytest.mark.parametrize(("n", "fx", "fy"), [(257, 63, 257), (257, 257, 7), (63, 1, 63), (7, 257, 63), (1, 7, 7)])
+@pytest.mark.parametrize("mean", [0.0, 50.0, 1e4])
+def test_odd_shapes_and_large_means(n, fx, fy, top, size, mean):
+    rng = np.random.default_rng(n + fx + fy)
+    x, y = ((rng.normal(size=(n, f)) + mean).astype(np.float32) for f in (fx, fy))
+    best_x, corr_x, best_y, corr_y = with_blocks(size, x, y, top=top)
+    r = oracles.pearson_matrix(x, y)
+    for index, corr, table in ((best_x, corr_x, r.T), (best_y, corr_y, r)):
+        expected = np.argsort(-table, axis=1, kind="stable")[:, :top]
+        kept = expected.shape[1]
+        if n == 1:
+            expected[:] = -1
+        assert np.array_equal(index[:, :kept], expected)
+        assert (index[:, kept:] == -1).all()
+        values = np.nan_to_num(np.take_along_axis(table, np.maximum(expected, 0), axis=1))
+        np.testing.assert_allclose(corr[:, :kept], values, atol=1e-11)
+
+
+@pytest.mark.parametrize("top", [1, 2])
+def test_what_float32_cannot_order_is_settled_in_float64(top):
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(3000, 1)).astype(np.float32)
+    x = (y + rng.normal(scale=3e-4, size=(3000, 40))).astype(np.float32)  # 1 - r is some 5e-8 for every column
+    r = oracles.pearson_matrix(x, y)[:, 0]
+    assert np.ptp(r) < 2.0**-24
+    assert np.diff(np.sort(r)).min() > 1e-12
+    expected = [np.argsort(-r)[:top].tolist()]
+    assert with_blocks(None, x, y, top=top)[0].tolist() == expected
+    assert with_blocks(None, y, x, top=top)[2].tolist() == expected
+
+
+@pytest.mark.parametrize("size", [None, 16])
+def test_copies_of_a_column_tie_whatever_their_scale(size):
+    rng = np.random.default_rng(1)
+    base, y = rng.normal(size=(101, 20)).astype(np.float32), rng.normal(size=(101, 30)).astype(np.float32)
+    x = np.hstack([base, 4 * base, base])  # exact multiples
+    best, corr, _, _ = with_blocks(size, x, y, top=3)
+    first = with_blocks(size, base, y)[0][:, 0]
+    assert np.array_equal(best, first[:, None] + [0, 20, 40])
+    np.testing.assert_allclose(corr, corr[:, :1].repeat(3, axis=1), atol=1e-12)
+    assert np.array_equal(with_blocks(size, y, x, top=3)[2], best)
+
+
+def test_correlations_never_pass_one():
+    x = np.random.default_rng(2).normal(size=(63, 257)).astype(np.float32)
+    best, corr, _, _ = correlation_best(x, 3 * x)
+    assert np.array_equal(best[:, 0], np.arange(257))
+    assert corr.max() <= 1
+    assert corr.min() > 1 - 1e-9
+
+
+def test_a_constant_column_is_no_candidate():
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(63, 5)), rng.normal(size=(63, 4))
+    x[:, 1], y[:, 2] = 0.1, -7.0
+    x[:, 3] = 1e4 + 1e-5 * x[:, 3]  # lost in float32 but for noise in the last bits
+    best_x, corr_x, best_y, corr_y = correlation_best(x, y, top=4)
+    assert best_x[2].tolist() == best_y[1].tolist() == [-1] * 4
+    assert corr_x[2].tolist() == corr_y[1].tolist() == [0.0] * 4
+    assert not np.isin([1, 3], best_x).any()
+    assert (best_x[0] >= 0).sum() == 3
+
+
+def test_the_answer_does_not_hang_on_what_the_caller_allows_torch():
+    rng = np.random.default_rng(4)
+    x, y = (rng.normal(size=(600, 65)).astype(np.float32) for _ in range(2))
+    expected = correlation_best(x, y)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        found = correlation_best(x, y)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize(("n", "fx", "fy"), [(63, 7, 33), (257, 63, 20)])
+def test_the_kernel_path_gives_the_same_partners(n, fx, fy):
+    rng = np.random.default_rng(n)
+    x, y = rng.normal(size=(n, fx)).astype(np.float32), rng.normal(size=(n, fy)).astype(np.float32)
+    x[:, 2], allowed = 1.5, np.arange(fy) % 5 != 0
+    place = infer_device("auto")
+    side_x, side_y = ops._Columns.of(x, np.ones(fx, dtype=bool), place), ops._Columns.of(y, allowed, place)
+    expected = correlation_best(x, y, candidates_y=allowed, device="cpu")
+    for own, other, (index, corr) in ((side_y, side_x, expected[:2]), (side_x, side_y, expected[2:])):
+        best = ops._Best.none(own, other, 1)
+        best.fill_by_kernel()
+        found = best.arrays()
+        assert np.array_equal(found[0], index)
+        np.testing.assert_allclose(found[1], corr, atol=1e-12)
+
+
+MATRIX = np.ones((3, 2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "sentence"),
+    [
+        ((MATRIX[0], MATRIX), {}, ValueError, "^x must have 2 dimensions, got shape"),
+        ((MATRIX, MATRIX[:2]), {}, ValueError, "^x and y must have one number of rows, got 3 and 2$"),
+        ((MATRIX, MATRIX * np.nan), {}, ValueError, "^y must be finite, got 6 NaN"),
+        ((MATRIX * 1e39, MATRIX), {}, ValueError, "^x must be finite in float32"),
+        ((MATRIX.astype(str), MATRIX), {}, TypeError, "^x must be convertible to float32"),
+        ((MATRIX, MATRIX), {"top": 0}, ValueError, "^top must be at least 1, got 0$"),
+        ((MATRIX, MATRIX), {"top": 1.5}, TypeError, "^top must be an integer, got 1.5$"),
+        ((MATRIX, MATRIX), {"candidates_x": [1, 0]}, TypeError, "^candidates_x must be bool, got dtype int64$"),
+        ((MATRIX, MATRIX), {"candidates_y": [True]}, ValueError, r"^candidates_y must have one entry a column \(2\)"),
+        ((MATRIX, MATRIX), {"device": "tpu"}, ValueError, "^device must be auto, cpu, cuda or cuda:N"),
+    ],
+)
+def test_bad_input_is_named(arguments, options, error, sentence):
+    with pytest.raises(error, match=sentence):
+        correlation_best(*arguments, **options)
+
+
+def test_infer_device():
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    assert infer_device() == infer_device("auto") == ("cuda" if found else "cpu")
+    assert infer_device("cpu") == "cpu"
+    assert [infer_device(f"cuda:{i}") for i in range(found)] == [f"cuda:{i}" for i in range(found)]
+    for bad in (f"cuda:{found}", "cuda:", "cuda:-1", "cpu:0", "CPU", "", "cuda:1x", "cuda:\u00b2"):
+        with pytest.raises(ValueError, match=r"^device must be auto, cpu, cuda or cuda:N with N below \d+ here, got"):
+            infer_device(bad)
