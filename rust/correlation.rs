@@ -100,3 +100,70 @@ fn settle(a: &Side, b: &Side, top: usize, workers: &[(Vec<f32>, Vec<Contender>)]
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::naive::{self, Dense};
+
+    fn check(found: &BestPartners, wanted: &[Vec<(i64, f64)>]) {
+        let wanted: Vec<(i64, f64)> = wanted.iter().flatten().copied().collect();
+        assert_eq!(found.ids, wanted.iter().map(|pair| pair.0).collect::<Vec<_>>());
+        for (r, (_, wanted)) in found.correlations.iter().zip(wanted) {
+            assert!((r - wanted).abs() < 1e-10, "{r} is not {wanted}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn equals_the_definition_both_ways((a, b) in naive::sides(), top in 1..5_usize, min_activations in 0..4_usize) {
+            let (of_b, of_a) = best_partners(a.csr(), b.csr(), top, min_activations).unwrap();
+            check(&of_b, &naive::best_partners(&a, &b, top, min_activations));
+            check(&of_a, &naive::best_partners(&b, &a, top, min_activations));
+        }
+
+        #[test]
+        fn threads_change_nothing((a, b) in naive::sides(), top in 1..3_usize) {
+            let on = |threads| naive::with_threads(threads, || best_partners(a.csr(), b.csr(), top, 1).unwrap());
+            let alone = on(1);
+            prop_assert!([2, 3, 8].into_iter().all(|threads| on(threads) == alone));
+        }
+    }
+
+    /// More rows than one run of float32 sums, more candidates than a walk, values that float32 sums confuse.
+    #[test]
+    fn long_columns_are_banked_and_settled_exactly() {
+        let draw = |row: usize, id: usize| ((row * 7919 + id * 104_729) ^ (row / 3 * id)) % 11;
+        let value = |row, id| if draw(row, id) < 7 { 1.0 + draw(row, id) as f32 / 7.0 } else { 0.0 };
+        let rows = |shift: usize| (0..9_000).map(|row| (0..6).map(|id| value(row, id + shift)).collect()).collect();
+        let (a, b) = (Dense::new(rows(0), 6), Dense::new(rows(3), 6));
+        let (of_b, of_a) = best_partners(a.csr(), b.csr(), 2, 1).unwrap();
+        check(&of_b, &naive::best_partners(&a, &b, 2, 1));
+        check(&of_a, &naive::best_partners(&b, &a, 2, 1));
+    }
+
+    /// Candidates beyond one block of 65 536: every B feature has its twin there.
+    #[test]
+    fn partners_beyond_the_first_block() {
+        let (width, rows) = (70_000_i32, 140_000_i64);
+        let ids: Vec<i32> = (0..rows as i32).map(|row| row % width).collect();
+        let values: Vec<f32> = (0..rows).map(|row| 1.0 + (row / i64::from(width)) as f32).collect();
+        let offsets: Vec<i64> = (0..=rows).collect();
+        let side = Csr::new("", &offsets, &ids, &values, i64::from(width)).unwrap();
+        let (of_b, of_a) = best_partners(side, side, 1, 2).unwrap();
+        assert_eq!(of_b.ids, (0..i64::from(width)).collect::<Vec<_>>());
+        assert_eq!(of_b, of_a);
+        assert!(of_b.correlations.iter().all(|&r| r == 1.0));
+    }
+
+    #[test]
+    fn sides_of_other_texts_are_refused() {
+        let (a, b) = (Dense::new(vec![vec![1.0]], 1), Dense::new(vec![], 1));
+        let error = best_partners(a.csr(), b.csr(), 1, 1).unwrap_err();
+        assert_eq!(error.to_string(), "a_indptr and b_indptr must have one length, got 2 and 1");
+        let error = best_partners(a.csr(), a.csr(), 0, 1).unwrap_err();
+        assert_eq!(error.to_string(), "top must be at least 1, got 0");
+    }
+}

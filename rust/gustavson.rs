@@ -6,7 +6,7 @@
 //! always among the contenders, whatever the order of the work.
 
 use crate::side::{Extremes, Partner, Side};
-use crate::sparse::Csr;
+use crate::sparse::{Column, Csr};
 
 /// Candidates of A in one block: their places fit u16, and an index of that type needs no bounds check.
 const BLOCK: usize = 1 << 16;
@@ -18,7 +18,6 @@ const UNTOUCHED: f32 = -0.0;
 
 /// Rows of A for one block of candidates, values in standard deviations.
 pub struct PackedRows {
-    first: usize,
     len: usize,
     offsets: Vec<usize>,
     places: Vec<u16>,
@@ -36,7 +35,6 @@ impl PackedRows {
         let scales: Vec<f64> = (first..first + len).map(|candidate| side.scale(candidate as u32)).collect();
         let csr: Csr = side.csr;
         let mut packed = Self {
-            first,
             len,
             offsets: Vec::with_capacity(csr.n_rows() + 1),
             places: Vec::with_capacity(csr.nnz()),
@@ -68,6 +66,7 @@ impl PackedRows {
         prefetch(self.places.as_ptr().wrapping_add(start));
         prefetch(self.values.as_ptr().wrapping_add(start));
         prefetch(self.values.as_ptr().wrapping_add(start + 16));
+        prefetch(self.values.as_ptr().wrapping_add(start + 31));
     }
 }
 
@@ -95,10 +94,77 @@ pub struct Contender {
 #[derive(Clone, Copy)]
 struct Target {
     mean: f32,
-    cut: f32,
+    bar: f32,
 }
 
-/// The `top` largest lower bounds, largest first; the last is the bar.
+/// The pairs of one thread that may be among the best, for the feature of B at hand and for all of A.
+struct Contenders {
+    top: usize,
+    /// Place by place of every block.
+    targets: Vec<Box<[Target; BLOCK]>>,
+    /// The `top` largest lower bounds of every candidate of A, largest first; the last is the bar.
+    lower_a: Vec<f32>,
+    of_a: Vec<Contender>,
+    room: usize,
+    lower_b: Vec<f32>,
+    of_b: Vec<(f32, u32)>,
+}
+
+impl Contenders {
+    fn new(a: &Side, top: usize) -> Self {
+        let target = |mean: f64| Target { mean: mean as f32, bar: f32::NEG_INFINITY };
+        let block = |means: &[f64]| {
+            let mut targets = vec![target(0.0); BLOCK];
+            for (place, &mean) in targets.iter_mut().zip(means) {
+                *place = target(mean);
+            }
+            targets.try_into().unwrap_or_else(|_| unreachable!("BLOCK targets"))
+        };
+        Self {
+            top,
+            targets: a.means.chunks(BLOCK).map(block).collect(),
+            lower_a: vec![f32::NEG_INFINITY; a.len() * top],
+            of_a: Vec::new(),
+            room: 4 * a.len() * top,
+            lower_b: vec![f32::NEG_INFINITY; top],
+            of_b: Vec::new(),
+        }
+    }
+
+    fn start(&mut self) {
+        self.lower_b.fill(f32::NEG_INFINITY);
+        self.of_b.clear();
+    }
+
+    fn bar_b(&self) -> f32 {
+        self.lower_b[self.top - 1]
+    }
+
+    #[cold]
+    fn offer(&mut self, block: usize, place: u16, sum: f32, pass: Pass) {
+        if sum.to_bits() == UNTOUCHED.to_bits() {
+            return;
+        }
+        let a = (block * BLOCK) as u32 + u32::from(place);
+        let target = &mut self.targets[block][usize::from(place)];
+        let (lower, upper) = (pass.lower(sum, target.mean), pass.upper(sum, target.mean));
+        if upper >= self.lower_b[self.top - 1] {
+            raise(&mut self.lower_b, lower);
+            self.of_b.push((upper, a));
+        }
+        if upper >= target.bar {
+            target.bar = raise(&mut self.lower_a[a as usize * self.top..][..self.top], lower);
+            self.of_a.push(Contender { a, b: pass.b, upper });
+            if self.of_a.len() > self.room {
+                let bars = &self.lower_a[self.top - 1..];
+                self.of_a.retain(|contender| contender.upper >= bars[contender.a as usize * self.top]);
+                self.room = self.room.max(2 * self.of_a.len());
+            }
+        }
+    }
+}
+
+/// Put a lower bound among the largest; returns the new bar.
 fn raise(bounds: &mut [f32], lower: f32) -> f32 {
     let at = bounds.partition_point(|&bound| bound >= lower);
     if at < bounds.len() {
@@ -114,77 +180,70 @@ pub struct Worker<'a> {
     b: &'a Side<'a>,
     blocks: &'a [PackedRows],
     apart: Extremes,
-    top: usize,
     sums: Box<[f32; BLOCK]>,
     long_sums: Vec<f64>,
-    targets: Vec<Target>,
-    bounds_a: Vec<f32>,
-    bounds_b: Vec<f32>,
-    contenders_a: Vec<Contender>,
-    contenders_b: Vec<(f32, u32)>,
-    room: usize,
+    contenders: Contenders,
     seen: Vec<u32>,
 }
 
 impl<'a> Worker<'a> {
     pub fn new(a: &'a Side, b: &'a Side, blocks: &'a [PackedRows], top: usize) -> Self {
-        let start = |&mean: &f64| Target { mean: mean as f32, cut: f32::NEG_INFINITY };
         Self {
             a,
             b,
             blocks,
             apart: a.extremes(),
-            top,
-            sums: vec![UNTOUCHED; BLOCK].into_boxed_slice().try_into().expect("BLOCK sums"),
+            sums: vec![UNTOUCHED; BLOCK].try_into().expect("BLOCK sums"),
             long_sums: Vec::new(),
-            targets: a.means.iter().map(start).collect(),
-            bounds_a: vec![f32::NEG_INFINITY; a.len() * top],
-            bounds_b: vec![f32::NEG_INFINITY; top],
-            contenders_a: Vec::new(),
-            contenders_b: Vec::new(),
-            room: 4 * a.len() * top,
+            contenders: Contenders::new(a, top),
             seen: Vec::new(),
         }
     }
 
     /// Best partners of one candidate of B; what it may be to candidates of A is remembered.
     pub fn visit(&mut self, b: u32) -> Vec<Partner> {
-        self.bounds_b.fill(f32::NEG_INFINITY);
-        self.contenders_b.clear();
+        self.contenders.start();
         let column = self.b.column(b);
-        let scale = self.b.scale(b) / self.b.csr.n_rows() as f64;
         let mean = self.b.means[b as usize];
         let pass = Pass { b, mean: mean as f32, slack: rounding(column.len(), mean) };
         let blocks = self.blocks;
-        for block in blocks {
-            let mut updates = 0;
-            for (run, (rows, values)) in column.rows.chunks(RUN).zip(column.values.chunks(RUN)).enumerate() {
-                if run > 0 {
-                    self.bank(block.len);
-                }
-                for (i, (&row, &value)) in rows.iter().zip(values).enumerate() {
-                    if let Some(&ahead) = rows.get(i + AHEAD) {
-                        block.prefetch(ahead);
-                    }
-                    let weight = (f64::from(value) * scale) as f32;
-                    let (places, values) = block.row(row);
-                    updates += places.len();
-                    for (&place, &value) in places.iter().zip(values) {
-                        self.sums[place as usize] += weight * value;
-                    }
-                }
-            }
-            if column.len() > RUN {
-                self.bank(block.len);
-                self.withdraw(block.len);
-            }
+        for (number, block) in blocks.iter().enumerate() {
+            let updates = self.add(block, column, self.b.scale(b) / self.b.csr.n_rows() as f64);
             if updates < block.len / 4 {
-                self.walk(block, column.rows, pass);
+                self.walk(number, column.rows, pass);
             } else {
-                self.sweep(block, pass);
+                self.sweep(number, pass);
             }
         }
         self.settle(b)
+    }
+
+    /// Add up the rows where a feature of B fires; returns the number of terms.
+    fn add(&mut self, block: &PackedRows, column: Column, scale: f64) -> usize {
+        let mut updates = 0;
+        for (run, (rows, values)) in column.rows.chunks(RUN).zip(column.values.chunks(RUN)).enumerate() {
+            if run > 0 {
+                self.bank(block.len);
+            }
+            for (i, (&row, &value)) in rows.iter().zip(values).enumerate() {
+                if let Some(&ahead) = rows.get(i + AHEAD) {
+                    block.prefetch(ahead);
+                }
+                let weight = (f64::from(value) * scale) as f32;
+                let (places, values) = block.row(row);
+                updates += places.len();
+                for (&place, &value) in places.iter().zip(values) {
+                    self.sums[usize::from(place)] += weight * value;
+                }
+            }
+        }
+        if column.len() > RUN {
+            self.bank(block.len);
+            for (sum, long) in self.sums.iter_mut().zip(&mut self.long_sums[..block.len]) {
+                *sum = std::mem::replace(long, f64::from(UNTOUCHED)) as f32;
+            }
+        }
+        updates
     }
 
     /// Move the sums of a run to float64.
@@ -195,76 +254,56 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn withdraw(&mut self, len: usize) {
-        for (long, sum) in self.long_sums[..len].iter_mut().zip(self.sums.iter_mut()) {
-            *sum = std::mem::replace(long, f64::from(UNTOUCHED)) as f32;
-        }
-    }
-
     /// Look at the sums that were touched, and clear them.
-    fn walk(&mut self, block: &PackedRows, rows: &[u32], pass: Pass) {
+    fn walk(&mut self, number: usize, rows: &[u32], pass: Pass) {
+        let block = &self.blocks[number];
         for &row in rows {
             for &place in block.row(row).0 {
-                let sum = std::mem::replace(&mut self.sums[place as usize], UNTOUCHED);
-                let target = self.targets[block.first + place as usize];
-                if pass.upper(sum, target.mean) >= target.cut.min(self.bounds_b[self.top - 1]) {
-                    self.nominate(block.first as u32 + u32::from(place), sum, pass);
+                let sum = std::mem::replace(&mut self.sums[usize::from(place)], UNTOUCHED);
+                let target = self.contenders.targets[number][usize::from(place)];
+                let upper = pass.upper(sum, target.mean);
+                if upper >= target.bar || upper >= self.contenders.bar_b() {
+                    self.contenders.offer(number, place, sum, pass);
                 }
             }
         }
     }
 
     /// Look at all sums, and clear them.
-    fn sweep(&mut self, block: &PackedRows, pass: Pass) {
+    fn sweep(&mut self, number: usize, pass: Pass) {
         const LANES: usize = 64;
-        for start in (0..block.len).step_by(LANES) {
-            let end = block.len.min(start + LANES);
-            let bar = self.bounds_b[self.top - 1];
-            let targets = &self.targets[block.first + start..block.first + end];
-            let reach = |(&sum, target): (&f32, &Target)| pass.upper(sum, target.mean) >= target.cut.min(bar);
-            if self.sums[start..end].iter().zip(targets).map(reach).fold(false, |any, one| any | one) {
-                for place in start..end {
-                    self.nominate((block.first + place) as u32, self.sums[place], pass);
+        let len = self.blocks[number].len;
+        for start in (0..len).step_by(LANES) {
+            let places = start..len.min(start + LANES);
+            let bar = self.contenders.bar_b();
+            let targets = &self.contenders.targets[number][places.clone()];
+            let reaching = self.sums[places.clone()].iter().zip(targets).fold(0, |any, (&sum, target)| {
+                let upper = pass.upper(sum, target.mean);
+                any | u32::from(upper >= target.bar) | u32::from(upper >= bar)
+            });
+            if reaching > 0 {
+                for place in places.clone() {
+                    self.contenders.offer(number, place as u16, self.sums[place], pass);
                 }
             }
-            self.sums[start..end].fill(UNTOUCHED);
-        }
-    }
-
-    #[cold]
-    fn nominate(&mut self, a: u32, sum: f32, pass: Pass) {
-        if sum.to_bits() == UNTOUCHED.to_bits() {
-            return;
-        }
-        let target = &mut self.targets[a as usize];
-        let (lower, upper) = (pass.lower(sum, target.mean), pass.upper(sum, target.mean));
-        if upper >= self.bounds_b[self.top - 1] {
-            raise(&mut self.bounds_b, lower);
-            self.contenders_b.push((upper, a));
-        }
-        if upper >= target.cut {
-            target.cut = raise(&mut self.bounds_a[a as usize * self.top..][..self.top], lower);
-            self.contenders_a.push(Contender { a, b: pass.b, upper });
-            if self.contenders_a.len() > self.room {
-                self.contenders_a.retain(|contender| contender.upper >= self.targets[contender.a as usize].cut);
-                self.room = self.room.max(2 * self.contenders_a.len());
-            }
+            self.sums[places].fill(UNTOUCHED);
         }
     }
 
     fn settle(&mut self, b: u32) -> Vec<Partner> {
-        let bar = self.bounds_b[self.top - 1];
+        let Contenders { top, of_b, .. } = &self.contenders;
+        let bar = self.contenders.bar_b();
         if f64::from(bar) <= self.b.best_apart(b, &self.apart) {
-            return self.b.exhaustive(b, self.a, self.top, &mut self.seen);
+            return self.b.exhaustive(b, self.a, *top, &mut self.seen);
         }
-        let partners: Vec<u32> =
-            self.contenders_b.iter().filter(|(upper, _)| *upper >= bar).map(|&(_, partner)| partner).collect();
-        self.b.settle(b, self.a, &partners, self.top)
+        let partners: Vec<u32> = of_b.iter().filter(|(upper, _)| *upper >= bar).map(|&(_, partner)| partner).collect();
+        self.b.settle(b, self.a, &partners, *top)
     }
 
     /// The bar of every candidate of A, and the contenders.
     pub fn finish(self) -> (Vec<f32>, Vec<Contender>) {
-        (self.targets.into_iter().map(|target| target.cut).collect(), self.contenders_a)
+        let Contenders { top, lower_a, of_a, .. } = self.contenders;
+        (lower_a.into_iter().skip(top - 1).step_by(top).collect(), of_a)
     }
 }
 

@@ -7,6 +7,8 @@ mod correlation;
 mod error;
 mod gustavson;
 mod moments;
+#[cfg(test)]
+mod naive;
 mod pairs;
 #[cfg(feature = "python")]
 mod python;

@@ -37,10 +37,10 @@ pub fn centred_squares(column: Column, n: usize) -> (f64, f64) {
 pub fn centred_product(a: Column, b: Column, mean_a: f64, mean_b: f64, n: usize) -> f64 {
     let (mut products, mut sum_a, mut sum_b, mut common) = (0.0, 0.0, 0.0, 0);
     for_common_rows(a.rows, b.rows, |i, j| {
-        let (x, y) = (f64::from(a.values[i]) - mean_a, f64::from(b.values[j]) - mean_b);
-        products += x * y;
-        sum_a += x;
-        sum_b += y;
+        let (from_a, from_b) = (f64::from(a.values[i]) - mean_a, f64::from(b.values[j]) - mean_b);
+        products += from_a * from_b;
+        sum_a += from_a;
+        sum_b += from_b;
         common += 1;
     });
     products + (sum_a * mean_b + sum_b * mean_a) - (n - common) as f64 * (mean_a * mean_b)
@@ -68,12 +68,12 @@ fn for_common_rows(a: &[u32], b: &[u32], mut visit: impl FnMut(usize, usize)) {
     } else {
         let (mut i, mut j) = (0, 0);
         while i < a.len() && j < b.len() {
-            let (x, y) = (a[i], b[j]);
-            if x == y {
+            let order = a[i].cmp(&b[j]);
+            if order.is_eq() {
                 visit(i, j);
             }
-            i += usize::from(x <= y);
-            j += usize::from(y <= x);
+            i += usize::from(order.is_le());
+            j += usize::from(order.is_ge());
         }
     }
 }

@@ -31,7 +31,9 @@ impl Groups {
             })
             .collect();
         let mut sizes = vec![0; number.len()];
-        of_row.iter().for_each(|&group| sizes[group as usize] += 1);
+        for &group in &of_row {
+            sizes[group as usize] += 1;
+        }
         let mut row_at: Vec<u32> = (0..ids.len() as u32).collect();
         row_at.sort_by_key(|&row| of_row[row as usize]);
         let group_at = row_at.iter().map(|&row| of_row[row as usize]).collect();
@@ -125,10 +127,8 @@ pub fn pair_correlations(
         return Err(Error::Lengths { what: "groups and the rows of a".into(), left: ids.len(), right: n });
     }
     let groups = Groups::new(ids);
-    let (a, b) = (
-        a.transpose_by(|place| groups.row_at[place] as usize),
-        b.transpose_by(|place| groups.row_at[place] as usize),
-    );
+    let (a, b) =
+        (a.transpose_by(|place| groups.row_at[place] as usize), b.transpose_by(|place| groups.row_at[place] as usize));
     Ok(pairs.map(|(&i, &j)| groups.within(a.column(i as usize), b.column(j as usize))).collect())
 }
 
@@ -136,5 +136,42 @@ fn check_ids(name: &str, ids: &[i64], end: usize) -> Result<(), Error> {
     match ids.iter().find(|&&id| id < 0 || id >= end as i64) {
         Some(&got) => Err(Error::Id { name: name.into(), end, got }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::naive;
+
+    proptest! {
+        #[test]
+        fn equals_the_definition((a, b) in naive::sides(), n_groups in 1..9_i64, seed in any::<u32>()) {
+            let (i, j): (Vec<i64>, Vec<i64>) =
+                (0..a.n_features as i64).flat_map(|i| (0..b.n_features as i64).map(move |j| (i, j))).unzip();
+            let group = |row: usize| (row as i64 + i64::from(seed)).pow(2) % n_groups * 1_000_000_007;
+            let groups: Vec<i64> = (0..a.rows.len()).map(group).collect();
+            let one_group = vec![0; a.rows.len()];
+            for (given, used, floor) in [(None, &one_group, 1e-12), (Some(&groups[..]), &groups, 1e-10)] {
+                let found = pair_correlations(a.csr(), b.csr(), &i, &j, given).unwrap();
+                for ((found, &i), &j) in found.iter().zip(&i).zip(&j) {
+                    let wanted = naive::pearson(&a.column(i as usize), &b.column(j as usize), used, floor);
+                    prop_assert!((found - wanted.unwrap_or(0.0)).abs() < 1e-10);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bad_pairs_are_refused_by_name() {
+        let a = naive::Dense::new(vec![vec![1.0, 0.0], vec![0.0, 1.0]], 2);
+        let error =
+            |i: &[i64], j: &[i64], groups| pair_correlations(a.csr(), a.csr(), i, j, groups).unwrap_err().to_string();
+        assert_eq!(error(&[2], &[0], None), "feature_a must lie in 0..2, got 2");
+        assert_eq!(error(&[0], &[-1], None), "feature_b must lie in 0..2, got -1");
+        assert_eq!(error(&[0], &[], None), "feature_a and feature_b must have one length, got 1 and 0");
+        assert_eq!(error(&[0], &[0], Some(&[5])), "groups and the rows of a must have one length, got 1 and 2");
     }
 }

@@ -40,3 +40,28 @@ pub fn top_positions(activations: Csr, k: usize) -> Result<TopPositions, Error> 
     );
     Ok(TopPositions { positions, values })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::naive;
+
+    proptest! {
+        #[test]
+        fn equals_a_stable_sort((a, _) in naive::sides(), k in 0..9_usize, threads in 1..4_usize) {
+            let found = naive::with_threads(threads, || top_positions(a.csr(), k).unwrap());
+            let (mut positions, mut values) = (Vec::new(), Vec::new());
+            for feature in 0..a.n_features {
+                let mut fired: Vec<(i64, f32)> = (0..).zip(a.rows.iter().map(|row| row[feature])).collect();
+                fired.retain(|(_, value)| *value > 0.0);
+                fired.sort_by(|(_, x), (_, y)| y.total_cmp(x));
+                fired.resize(fired.len().max(k), (-1, 0.0));
+                positions.extend(fired[..k].iter().map(|entry| entry.0));
+                values.extend(fired[..k].iter().map(|entry| entry.1));
+            }
+            prop_assert_eq!(found, TopPositions { positions, values });
+        }
+    }
+}

@@ -73,8 +73,8 @@ impl<'a> Csr<'a> {
             let got = format!("{first} to {last} in {} offsets", indptr.len());
             return Err(Error::Offsets { side, nnz, got });
         }
-        if let Some(pair) = indptr.par_windows(2).find_first(|pair| pair[0] > pair[1]) {
-            return Err(Error::Offsets { side, nnz, got: format!("{} before {}", pair[0], pair[1]) });
+        if let Some([before, after]) = indptr.windows(2).find(|pair| pair[0] > pair[1]) {
+            return Err(Error::Offsets { side, nnz, got: format!("{before} before {after}") });
         }
         let csr = Self { indptr, indices, values, n_features: n_features as usize };
         (0..csr.n_rows()).into_par_iter().with_min_len(1024).try_for_each(|row| csr.check_row(side, row))?;
@@ -86,8 +86,8 @@ impl<'a> Csr<'a> {
         if let Some(&got) = ids.iter().find(|&&id| id < 0 || id as usize >= self.n_features) {
             return Err(Error::Id { name: format!("{side}indices"), end: self.n_features, got: i64::from(got) });
         }
-        if let Some(pair) = ids.windows(2).find(|pair| pair[0] >= pair[1]) {
-            return Err(Error::Order { side, row, previous: pair[0], next: pair[1] });
+        if let Some([previous, next]) = ids.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return Err(Error::Order { side, row, previous: *previous, next: *next });
         }
         if let Some(at) = values.iter().position(|value| !value.is_finite() || *value == 0.0) {
             let position = self.span(row).start + at;
@@ -153,7 +153,9 @@ impl<'a> Csr<'a> {
         }
         tasks.into_par_iter().for_each(|(first, start, pieces, ends, out_rows, out_values)| {
             counting_sort(first, &pieces, ends, out_rows, out_values);
-            ends.iter_mut().for_each(|end| *end += start);
+            for end in ends {
+                *end += start;
+            }
         });
         Csc { offsets, rows, values }
     }
@@ -223,5 +225,53 @@ impl Column<'_> {
 
     pub fn part(&self, span: Range<usize>) -> Self {
         Self { rows: &self.rows[span.clone()], values: &self.values[span] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::naive;
+
+    proptest! {
+        #[test]
+        fn columns_of_the_transpose_are_the_columns((a, _) in naive::sides(), threads in 1..5_usize) {
+            let csc = naive::with_threads(threads, || a.csr().transpose());
+            let backwards = a.csr().transpose_by(|place| a.rows.len() - 1 - place);
+            for feature in 0..a.n_features {
+                let stored = |order: &dyn Fn(usize) -> usize| -> Vec<(u32, f32)> {
+                    let places = (0..a.rows.len()).map(|place| (place as u32, a.rows[order(place)][feature]));
+                    places.filter(|(_, value)| *value != 0.0).collect()
+                };
+                for (csc, order) in [(&csc, &(|i| i) as &dyn Fn(usize) -> usize), (&backwards, &|i| a.rows.len() - 1 - i)] {
+                    let column = csc.column(feature);
+                    let found: Vec<_> = column.rows.iter().copied().zip(column.values.iter().copied()).collect();
+                    prop_assert_eq!(found, stored(order));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn malformed_arrays_are_refused_by_name() {
+        let cases: [(&[i64], &[i32], &[f32], i64, &str); 11] = [
+            (&[], &[], &[], 1, "a_indptr must rise from 0 to the number of values (0), got an empty array"),
+            (&[0, 1], &[], &[], 1, "a_indptr must rise from 0 to the number of values (0), got 0 to 1 in 2 offsets"),
+            (&[-1, 0], &[], &[], 1, "a_indptr must rise from 0 to the number of values (0), got -1 to 0 in 2 offsets"),
+            (&[0, 2, 1], &[0], &[1.0], 1, "a_indptr must rise from 0 to the number of values (1), got 2 before 1"),
+            (&[0, 1], &[0, 1], &[1.0], 2, "a_indices and a_values must have one length, got 2 and 1"),
+            (&[0, 1], &[2], &[1.0], 2, "a_indices must lie in 0..2, got 2"),
+            (&[0, 1], &[-1], &[1.0], 2, "a_indices must lie in 0..2, got -1"),
+            (&[0, 2], &[1, 1], &[1.0, 1.0], 2, "a_indices must increase within a row, got 1 before 1 in row 0"),
+            (&[0, 1], &[0], &[f32::NAN], 1, "a_values must be finite and not zero, got NaN at position 0"),
+            (&[0, 1], &[0], &[0.0], 1, "a_values must be finite and not zero, got 0 at position 0"),
+            (&[0], &[], &[], -1, "a_features must be between 0 and 2^31, got -1"),
+        ];
+        for (indptr, indices, values, n_features, wanted) in cases {
+            let error = Csr::new("a_", indptr, indices, values, n_features).err().expect(wanted);
+            assert_eq!(error.to_string(), wanted);
+        }
     }
 }

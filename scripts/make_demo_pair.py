@@ -80,7 +80,7 @@ class Side:
 
 SIDES = {
     "a": Side("model_a", seed=1, layers=4, width=128, steps=840, sites=(1, 2)),
-    "b": Side("model_b", seed=2, layers=6, width=192, steps=780, sites=(2, 4)),
+    "b": Side("model_b", seed=2, layers=6, width=192, steps=780, sites=(3, 4)),
 }
 CONTROL_SITE = 1
 

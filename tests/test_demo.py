@@ -67,7 +67,9 @@ def test_rolled_tokens_collapse_the_correlations(demo):
 
 def test_ids_are_those_of_the_full_dictionary(demo):
     cell = demo.cells["layers.2", "layers.4"]
-    x, y = (space.activations.dense_columns(ids) for space, ids in zip(cell.spaces.values(), pair_ids(cell), strict=True))
+    x, y = (
+        space.activations.dense_columns(ids) for space, ids in zip(cell.spaces.values(), pair_ids(cell), strict=True)
+    )
     for row in (0, len(cell.pairs) // 2, len(cell.pairs) - 1):
         assert np.corrcoef(x[row], y[row])[0, 1] == pytest.approx(cell.pairs.correlation[row], abs=1e-5)
     w_dec = load_dictionary(folder() / "sae_a" / "layers.2").w_dec.numpy()

@@ -49,7 +49,7 @@ def test_best_and_first_differ_where_they_should():
 def test_stages_account_for_every_pair(listed):
     pairs = pairs_of(listed)
     kept = pairs.filter(filters.correlation(0.1, 0.5), filters.one_to_one("best"))
-    assert [stage.name for stage in kept.stages] == ["correlation 0.1 <= r <= 0.5", "one_to_one best"]
+    assert [stage.name for stage in kept.stages] == ["0.1 <= r <= 0.5", "one_to_one best"]
     assert kept.stages[-1].counts == kept.counts
     dropped = sum(len(stage.dropped) for stage in kept.stages)
     assert dropped + len(kept) == len(pairs)
@@ -78,7 +78,24 @@ def test_correlation_band_ends_are_kept():
 
 @pytest.mark.parametrize(
     "token",
-    ["", " ", "\n", "\n\n", "\\n", " .", "...", "?!", " -", "–", "<|endoftext|>", " <bos>", "<pad>", "|bos|", "[CLS]", "\t"],
+    [
+        "",
+        " ",
+        "\n",
+        "\n\n",
+        "\\n",
+        " .",
+        "...",
+        "?!",
+        " -",
+        "–",
+        "<|endoftext|>",
+        " <bos>",
+        "<pad>",
+        "|bos|",
+        "[CLS]",
+        "\t",
+    ],
 )
 def test_junk_tokens(token):
     assert is_junk(token)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -179,9 +179,8 @@ class FeatureActivations:
             if sha256(file) != expected:
                 raise ValueError(f"{file} was altered or cut short since it was written: its SHA-256 differs")
             arrays[name] = np.load(file, mmap_mode="r")
-        return cls(
-            **{field.name: arrays.get(field.name) for field in fields(cls)} | {"n_features": manifest["n_features"]}
-        )
+        rows = {name: arrays.get(name) for name in ("token_ids", "document_ids", "positions")}
+        return cls(arrays["indptr"], arrays["indices"], arrays["values"], manifest["n_features"], **rows)
 
 
 def _ends(offsets: NDArray[np.int64]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -167,9 +168,17 @@ def _finish(result: Comparison | Grid, out: Path, *, overwrite: bool, activation
         console.print(f"Everything is in {out}", highlight=False, markup=False)
     cells = [result] if isinstance(result, Comparison) else list(result.cells.values())
     if all(len(cell.pairs) < 2 for cell in cells):
-        took = max(cells[0].pairs.stages, key=lambda stage: 0 if stage.dropped is None else len(stage.dropped))
-        lost = 0 if took.dropped is None else len(took.dropped)
-        raise ValueError(f"fewer than 2 pairs are left in every cell: the stage '{took.name}' took {lost} of them")
+        raise ValueError(f"fewer than 2 pairs are left in every cell: {_taker(cells[0])}")
+
+
+def _taker(cell: Comparison) -> str:
+    """Say which stage took the most pairs."""
+    candidates = cell.pairs.stages[0].counts.pairs
+    if candidates < 2:
+        return f"only {candidates} features fire on {cell.settings.min_activations} tokens or more"
+    dropped = {stage.name: len(stage.dropped) for stage in cell.pairs.stages if stage.dropped is not None}
+    name = max(dropped, key=lambda stage: dropped[stage])
+    return f"the stage '{name}' took {dropped[name]} of {candidates}"
 
 
 @contextmanager
@@ -201,6 +210,8 @@ def _progress() -> Iterator[Progress]:
 
 def main() -> None:
     """Run the command line; bad input is one sentence on stderr and exit status 2."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         app()
     except (ValueError, TypeError, OSError) as error:

@@ -15,7 +15,7 @@ from .files import read_json, write_json
 from .labels import Labels
 from .matching import RULES, Matches, match
 from .nulls import NULLS, Score, permutation_test
-from .pairs import Counts, Pairs
+from .pairs import Counts, Filter, Pairs
 from .runs import MANIFEST, RUN_FORMAT, checked, new_run, open_run, read_arrays, versions, write_arrays
 from .similarity import MEASURES
 from .spaces import FeatureSpace, Store
@@ -262,7 +262,7 @@ def compare_spaces(
     )
 
 
-def _stages(a: FeatureSpace, b: FeatureSpace, settings: Settings) -> list[filters.Filter]:
+def _stages(a: FeatureSpace, b: FeatureSpace, settings: Settings) -> list[Filter]:
     stages = []
     if settings.one_to_one is not None:
         stages.append(filters.one_to_one(settings.one_to_one))

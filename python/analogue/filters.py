@@ -18,7 +18,8 @@ def correlation(minimum: float | None = None, maximum: float | None = None) -> F
     low, high = -np.inf if minimum is None else minimum, np.inf if maximum is None else maximum
     if np.isnan(low) or np.isnan(high) or low > high:
         raise ValueError(f"minimum must not exceed maximum, got {minimum} and {maximum}")
-    name = f"correlation {'' if minimum is None else f'{low:g} <= '}r{'' if maximum is None else f' <= {high:g}'}"
+    bounds = ("" if minimum is None else f"{low:g} <= ", "" if maximum is None else f" <= {high:g}")
+    name = f"{bounds[0]}r{bounds[1]}"
     return Filter(name, lambda pairs: (pairs.correlation >= low) & (pairs.correlation <= high))
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _checks, _core
+from . import _checks
+from ._core import top_positions as core_top_positions
 from .activations import FeatureActivations
 from .corpus import Corpus
 
@@ -63,7 +64,9 @@ class Labels:
         """Return, for every feature, the share of its top tokens that are junk, shape (F,); 0 without tokens."""
         junk = np.fromiter((is_junk(token) for token in self.token), dtype=np.int64, count=len(self.token))
         before = np.concatenate([[0], np.cumsum(junk)])
-        return (before[self.offsets[1:]] - before[self.offsets[:-1]]) / np.maximum(np.diff(self.offsets), 1)
+        junk_tokens = before[self.offsets[1:]] - before[self.offsets[:-1]]
+        share: NDArray[np.float64] = junk_tokens / np.maximum(np.diff(self.offsets), 1)
+        return share
 
     def to_arrow(self) -> pyarrow.Table:
         """Return the rows as a table: feature, rank (from 0), activation, token, left, right, document_id, position."""
@@ -110,7 +113,7 @@ def top_positions(acts: FeatureActivations, k: int = 5) -> tuple[NDArray[np.int6
         Their activations; 0 beside a -1.
     """
     _checks.integer("k", k, minimum=1)
-    return _core.top_positions(acts.indptr, acts.indices, acts.values, acts.n_features, k)
+    return core_top_positions(acts.indptr, acts.indices, acts.values, acts.n_features, k)
 
 
 def top_contexts(acts: FeatureActivations, corpus: Corpus, k: int = 5, window: int = 5) -> Labels:

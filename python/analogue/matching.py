@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _checks, _core
+from . import _checks
+from ._core import best_partners
+from ._core import pair_correlations as core_pair_correlations
 from .activations import FeatureActivations
 from .ops import correlation_best
 from .pairs import Pairs, Stage
+
+Number = TypeVar("Number", np.int64, np.float64)
 
 RULES = ("mutual", "b_to_a", "a_to_b")
 BACKENDS = ("auto", "sparse", "dense")
@@ -57,13 +62,13 @@ class Matches:
             and the stages "candidates" and the rule's.
         """
         _checks.choice("rule", rule, RULES)
-        best_a, corr_a, best_b, corr_b = (_first(m) for m in (self.best_a, self.corr_a, self.best_b, self.corr_b))
+        best_a, best_b = _first(self.best_a), _first(self.best_b)
         if rule == "a_to_b":
             feature_a = np.flatnonzero(best_b >= 0)
-            feature_b, correlation = best_b[feature_a], corr_b[feature_a]
+            feature_b, correlation = best_b[feature_a], _first(self.corr_b)[feature_a]
         else:
             feature_b = np.flatnonzero(best_a >= 0)
-            feature_a, correlation = best_a[feature_b], corr_a[feature_b]
+            feature_a, correlation = best_a[feature_b], _first(self.corr_a)[feature_b]
         chosen = Pairs(feature_a, feature_b, correlation, self._given_token(feature_a, feature_b))
         keep = best_b[feature_a] == feature_b if rule == "mutual" else np.ones(len(chosen), dtype=bool)
         return replace(chosen, stages=(Stage("candidates", chosen.counts),)).stage(rule, keep)
@@ -117,8 +122,10 @@ def match(
             candidates_y=acts_b.firing_counts >= min_activations,
         )
     else:
-        found = _core.best_partners(*_csr(acts_a), *_csr(acts_b), top, min_activations)
-    best_a, corr_a, best_b, corr_b = (m[:, 0] if top == 1 else m for m in found)
+        found = best_partners(*_csr(acts_a), *_csr(acts_b), top, min_activations)
+    best_a, corr_a, best_b, corr_b = found
+    if top == 1:
+        best_a, corr_a, best_b, corr_b = best_a[:, 0], corr_a[:, 0], best_b[:, 0], corr_b[:, 0]
     return Matches(best_a, corr_a, best_b, corr_b, acts_a, acts_b)
 
 
@@ -146,14 +153,14 @@ def pair_correlations(
     ndarray of float64, shape (n,)
     """
     _same_tokens(acts_a, acts_b)
-    return _core.pair_correlations(*_csr(acts_a), *_csr(acts_b), feature_a, feature_b, given)
+    return core_pair_correlations(*_csr(acts_a), *_csr(acts_b), feature_a, feature_b, given)
 
 
 def _csr(acts: FeatureActivations) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], int]:
     return acts.indptr, acts.indices, acts.values, acts.n_features
 
 
-def _first(columns: NDArray[np.generic]) -> NDArray[np.generic]:
+def _first(columns: NDArray[Number]) -> NDArray[Number]:
     return columns if columns.ndim == 1 else columns[:, 0]
 
 

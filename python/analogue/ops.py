@@ -243,7 +243,7 @@ def _merge(index: Tensor, corr: Tensor, columns: Tensor, exact: Tensor) -> tuple
         tied = corr >= corr.amax(1, keepdim=True) - _TIE
         place = torch.where(tied, index, torch.iinfo(index.dtype).max).argmin(1, keepdim=True)
         chosen.append((index.gather(1, place), corr.gather(1, place)))
-        index, corr = index.scatter(1, place, -1), corr.scatter(1, place, -torch.inf)
+        corr = corr.scatter(1, place, -torch.inf)
     return torch.cat([i for i, _ in chosen], 1), torch.cat([c for _, c in chosen], 1)
 
 

@@ -72,7 +72,8 @@ def load_side(
         raise ValueError(f"saes and sites must go together one by one for {model}, got {len(saes)} and {len(sites)}")
     dictionaries: dict[str, Dictionary] = {}
     if saes:
-        for path, site in zip(saes, sites or [None] * len(saes), strict=True):
+        named: Sequence[str | None] = sites or [None] * len(saes)
+        for path, site in zip(saes, named, strict=True):
             dictionary = load_dictionary(path, site=site, activation=activation)
             place = site or dictionary.site
             if place is None:

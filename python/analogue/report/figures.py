@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..compare import Comparison
 from ..grid import Grid
@@ -24,8 +25,8 @@ def draw_comparison(comparison: Comparison, folder: Path) -> None:
     _save(_correlations(comparison), folder / "correlation.png")
     _save(_many_to_one(comparison), folder / "many_to_one.png")
     for name, score in comparison.scores.items():
-        if score.draws is not None:
-            _save(_null(score), folder / f"null_{name}.png")
+        if score.draws is not None and score.observed is not None:
+            _save(_null(score, score.draws, score.observed), folder / f"null_{name}.png")
 
 
 def draw_grid(grid: Grid, folder: Path) -> None:
@@ -42,6 +43,7 @@ def _new(columns: int = 1) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(5.2 * columns, 3.6), layout="constrained", dpi=130)
     axes = [figure.add_subplot(1, columns, column + 1) for column in range(columns)]
     for ax in axes:
+        ax.title.set_fontsize("medium")
         ax.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
@@ -57,7 +59,7 @@ def _title(comparison: Comparison) -> str:
 def _correlations(comparison: Comparison) -> Figure:
     figure, (ax,) = _new()
     pairs = comparison.pairs
-    bins = np.linspace(-0.2, 1.0, 61)
+    bins = np.linspace(-0.2, 1.0, 61).tolist()
     ax.hist(np.clip(pairs.correlation, -0.2, 1.0), bins=bins, color=_BLUE, alpha=0.75, label="plain")
     if pairs.correlation_given_token is not None:
         given = np.clip(pairs.correlation_given_token, -0.2, 1.0)
@@ -76,7 +78,7 @@ def _many_to_one(comparison: Comparison) -> Figure:
             label = f"{side.upper()} features chosen by {other.upper()}"
             ax.plot(partners, features, "o-", color=colour, markersize=3, linewidth=1, label=label)
     ax.set(
-        title=f"{_title(comparison)}: how many choose the same partner",
+        title=f"{_title(comparison)}: features with the same best partner",
         xlabel="features that share one best partner",
         ylabel="partners",
         xscale="log",
@@ -87,13 +89,14 @@ def _many_to_one(comparison: Comparison) -> Figure:
     return figure
 
 
-def _null(score: Score) -> Figure:
+def _null(score: Score, draws: NDArray[np.float64], observed: float) -> Figure:
     figure, (ax,) = _new()
-    ax.hist(score.draws, bins=40, color=_GREY, label=f"{score.null} null, {score.permutations} draws")
-    ax.axvline(score.observed, color=_ORANGE, linewidth=2, label=f"observed {score.observed:.3f}")
+    ax.hist(draws, bins=40, color=_GREY, label=f"{score.null} null, {score.permutations} draws")
+    ax.axvline(observed, color=_ORANGE, linewidth=2, label=f"observed {observed:.3f}")
     z = "undefined" if score.z is None else f"{score.z:.1f}"
     sizes = f"n = {score.n}" + ("" if score.kx is None else f", kx = {score.kx}, ky = {score.ky}")
     ax.set(title=f"{score.measure}: z = {z}, p = {score.p_value:.3g}, {sizes}", xlabel=score.measure, ylabel="draws")
+    ax.margins(y=0.25)  # room for the legend
     ax.legend(frameon=False)
     return figure
 
@@ -107,8 +110,9 @@ def _heatmap(grid: Grid, measure: str) -> Figure:
         for (a, b), cell in grid.cells.items():
             value = getattr(cell.scores[measure], quantity)
             values[sites_a.index(a), sites_b.index(b)] = np.nan if value is None else value
-        image = ax.imshow(values, cmap="viridis", aspect="auto")
-        middle = (np.nanmin(values) + np.nanmax(values)) / 2 if np.isfinite(values).any() else 0.0
+        known = np.append(values[np.isfinite(values)], 0.0)  # from 0, so that small differences look small
+        image = ax.imshow(values, cmap="viridis", aspect="auto", vmin=known.min(), vmax=known.max())
+        middle = (known.min() + known.max()) / 2
         for row, column in np.ndindex(values.shape):
             value = values[row, column]
             text = "none" if np.isnan(value) else f"{value:.3f}" if quantity == "observed" else f"{value:.1f}"

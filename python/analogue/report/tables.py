@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def tables(result: Comparison | Grid, top: int = 8) -> Iterator[Table]:
-    """Yield the tables of a result: row counters, the best pairs with their tokens, scores.
+    """Yield the tables of a result: row counters, the best pairs with their tokens, correlations, scores.
 
     Parameters
     ----------
@@ -28,6 +28,7 @@ def tables(result: Comparison | Grid, top: int = 8) -> Iterator[Table]:
     yield _counters(named)
     cells = [comparison for name, comparison in named.items() if name != "control"]
     yield _best_pairs(max(cells, key=_beyond_token), top)
+    yield _correlations(named)
     yield _scores(named)
 
 
@@ -51,20 +52,26 @@ def _new(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1), show_edge=False)
+    table = Table(
+        title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, show_edge=False, collapse_padding=True
+    )
     for column in left:
-        table.add_column(column)
+        table.add_column(column, no_wrap=column in ("A x B", "stage", "measure"))
     for column in right:
         table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
 def _number(value: float | None, form: str = ".3f") -> str:
-    return "-" if value is None else format(value, form)
+    return "-" if value is None else format(value, f"z{form}")
 
 
 def _counters(named: dict[str, Comparison]) -> Table:
-    table = _new("Pairs after every stage", ("A x B", "stage"), ("pairs", "unique A", "unique B", "most", "mean r"))
+    table = _new(
+        "Pairs after every stage: unique features, and the most pairs of one feature",
+        ("A x B", "stage"),
+        ("pairs", "of A", "of B", "most", "mean r"),
+    )
     for name, comparison in named.items():
         table.add_section()
         for row, stage in enumerate(comparison.pairs.stages):
@@ -79,7 +86,7 @@ def _best_pairs(comparison: Comparison, top: int) -> Table:
     from rich.markup import escape
 
     table = _new(
-        f"Pairs of {_name(comparison)} that agree most beyond the token (or most, where that is not known)",
+        f"Pairs of {_name(comparison)} that agree most beyond the token",
         ("tokens of A", "tokens of B"),
         ("A", "B", "r", "r given token"),
     )
@@ -96,40 +103,46 @@ def _best_pairs(comparison: Comparison, top: int) -> Table:
     return table
 
 
+def _correlations(named: dict[str, Comparison]) -> Table:
+    table = _new(
+        "Correlation of the kept pairs, plain and given the token",
+        ("A x B",),
+        ("pairs", "mean r", "mean r given token", "share above 0.1"),
+    )
+    for name, comparison in named.items():
+        summary = comparison.summary
+        keys = ("mean_correlation", "mean_correlation_given_token", "share_given_token_above_0.1")
+        table.add_row(name, str(summary["pairs"]), *(_number(summary[key]) for key in keys))
+    return table
+
+
 def _scores(named: dict[str, Comparison]) -> Table:
+    nulls = {score.null for comparison in named.values() for score in comparison.scores.values()}
     kinds = {comparison.settings.pairs for comparison in named.values()}
     table = _new(
-        f"Similarity of {', '.join(sorted(kinds))} pairs against the permutation null",
-        ("A x B",),
-        ("pairs", "r", "r|token", "measure", "observed", "null", "z", "p", "n, kx, ky"),
+        f"Similarity of {', '.join(sorted(kinds))} pairs against the null: {', '.join(sorted(nulls))}",
+        ("A x B", "measure"),
+        ("observed", "null", "z", "p", "n/kx/ky"),
     )
     notes = []
     for name, comparison in named.items():
         table.add_section()
-        summary = comparison.summary
-        means = (_number(summary["mean_correlation"]), _number(summary["mean_correlation_given_token"]))
         for row, score in enumerate(comparison.scores.values()):
-            lead = (name, str(summary["pairs"]), *means) if row == 0 else ("", "", "", "")
-            table.add_row(*lead, *_score_cells(score))
+            table.add_row(name if row == 0 else "", score.measure, *_score_cells(score))
             notes += [f"{name}, {score.measure}: {note}" for note in _notes(score)]
     if notes:
-        table.caption = "\n".join(dict.fromkeys(notes))
+        table.caption = "\n".join(notes)
         table.caption_justify = "left"
     return table
 
 
 def _score_cells(score: Score) -> tuple[str, ...]:
-    sizes = ", ".join(str(size) for size in (score.n, score.kx, score.ky) if size is not None)
-    null = "-" if score.null_mean is None else f"{score.null_mean:.3f} ± {score.null_std:.3f}"
-    z, p = _number(score.z, ".1f"), _number(score.p_value, ".4f")
-    return score.measure, _number(score.observed), null, z, p, sizes
+    null = "-" if score.null_mean is None else f"{_number(score.null_mean)}±{_number(score.null_std)}"
+    sizes = "/".join(str(size) for size in (score.n, score.kx, score.ky) if size is not None)
+    return _number(score.observed), null, _number(score.z, ".1f"), _number(score.p_value, ".4f"), sizes
 
 
 def _notes(score: Score) -> list[str]:
     if score.insufficient is not None:
         return [f"no score, {score.insufficient}"]
-    if score.saturated:
-        return ["saturated: as many directions as rows, nothing can be said"]
-    if score.forced_ones:
-        return [f"{score.forced_ones} canonical correlations are 1 for any data (n < kx + ky)"]
-    return []
+    return [] if score.warning is None else [score.warning]

@@ -1,0 +1,234 @@
+"""Capture: one forward pass of a model over a corpus, encoded at every wanted site, nonzeros kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _checks
+from .activations import FeatureActivations
+from .corpus import Corpus
+from .dictionaries import Dictionary
+from .ops import infer_device
+from .sites import available_sites, check_model, find_module, listed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+    from transformers import PreTrainedModel
+
+_TOKENS_AT_ONCE = 8192
+
+
+def capture(
+    model: PreTrainedModel,
+    corpus: Corpus,
+    sites: Mapping[str, Dictionary],
+    *,
+    batch_size: int | None = None,
+    device: str = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, FeatureActivations]:
+    """Run a model over a corpus and encode what it gives at every site.
+
+    The model reads the corpus once, whatever the number of sites, and each forward pass ends at the last of them.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        Causal or encoder. It is moved to ``device`` and left there, unless it is spread over devices already; whether
+        it is in training mode does not matter and is not changed.
+    corpus : Corpus
+        Its token ids must be the model's.
+    sites : mapping of str to Dictionary
+        By site, see `sites.available_sites`.
+    batch_size : int, optional
+        Blocks in a forward pass; by default as many as hold about 8192 tokens.
+    device : str
+        ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+    progress : callable, optional
+        Called after each batch with the tokens that were read and the total.
+
+    Returns
+    -------
+    dict of str to FeatureActivations
+        By site, in the order of ``sites``; the T rows are the corpus's kept tokens, in its order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One sentence if the model has no such site, the dictionary has another width than its site, the corpus does
+        not fit the model, or a site gives NaN or infinite values.
+    """
+    import torch
+
+    check_model(model)
+    _check_dictionaries(sites)
+    modules = {site: find_module(model, site) for site in sites}
+    _check_corpus(model, corpus)
+    batch = _checks.integer("batch_size", batch_size, minimum=1) if batch_size is not None else _batch_size(corpus)
+    place = infer_device(device)
+    if not hasattr(model, "hf_device_map"):
+        model.to(place)
+    dictionaries = {site: dictionary.to(place) for site, dictionary in sites.items()}
+    _check_widths(model, modules, dictionaries)
+
+    codes: dict[str, list[_Codes]] = {site: [] for site in sites}
+    done = encoded = 0
+    for start in range(0, corpus.n_blocks, batch):
+        blocks = slice(start, start + batch)
+        mask = corpus.attention_mask[blocks]
+        longest = int(mask.sum(axis=1).max())
+        ids, attention, kept = (
+            torch.from_numpy(values[blocks, :longest]).to(model.device)
+            for values in (corpus.token_ids, corpus.attention_mask, corpus.kept)
+        )
+        for site, hidden in _outputs(model, modules, ids, attention).items():
+            rows = hidden[kept.to(hidden.device)].float()
+            _check_finite(site, rows, corpus, encoded)
+            indptr, indices, values = dictionaries[site].encode_sparse(rows)
+            codes[site].append((np.diff(indptr), indices, values))
+        done += int(mask.sum())
+        encoded += int(corpus.kept[blocks].sum())
+        if progress is not None:
+            progress(done, corpus.n_tokens)
+    return {site: _activations(codes.pop(site), dictionaries[site].n_features, corpus) for site in sites}
+
+
+def site_width(model: PreTrainedModel, site: str) -> int:
+    """Return the width of the vectors that a model gives at a site; it reads one token to see.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the model is not one of transformers, or has no such site.
+    """
+    return _widths(model, {site: find_module(model, site)})[site]
+
+
+_Codes = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]  # entries a row, feature ids, values
+
+
+class _SitesReached(Exception):  # noqa: N818
+    """Every wanted output is there: the rest of the forward pass is not needed."""
+
+
+def _outputs(
+    model: PreTrainedModel, modules: Mapping[str, Module], ids: Tensor, attention: Tensor
+) -> dict[str, Tensor]:
+    """Run the model on blocks (N, L) until all modules have given their output, (N, L, width) each."""
+    import torch
+
+    found: dict[str, Tensor] = {}
+
+    def hook(site: str) -> Callable[[Module, Any, Any], None]:
+        def take(module: Module, inputs: Any, output: Any) -> None:  # noqa: ARG001
+            hidden = output[0] if isinstance(output, tuple) else output
+            if not isinstance(hidden, torch.Tensor) or hidden.shape[:-1] != ids.shape:
+                shape = tuple(hidden.shape) if isinstance(hidden, torch.Tensor) else type(hidden).__name__
+                raise ValueError(f"{site} must give one vector for each of {tuple(ids.shape)} tokens, got {shape}")
+            found[site] = hidden
+            if len(found) == len(modules):
+                raise _SitesReached
+
+        return take
+
+    handles = [module.register_forward_hook(hook(site)) for site, module in modules.items()]
+    try:
+        with _evaluation(model), torch.inference_mode():
+            model(input_ids=ids, attention_mask=attention, use_cache=False)
+    except _SitesReached:
+        return found
+    finally:
+        for handle in handles:
+            handle.remove()
+    raise ValueError(f"the model never ran {listed([site for site in modules if site not in found])} on plain text")
+
+
+@contextmanager
+def _evaluation(model: PreTrainedModel) -> Iterator[None]:
+    """Put every module in evaluation mode, and back as it was."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _widths(model: PreTrainedModel, modules: Mapping[str, Module]) -> dict[str, int]:
+    import torch
+
+    token = torch.zeros((1, 1), dtype=torch.int64, device=model.device)
+    return {site: hidden.shape[-1] for site, hidden in _outputs(model, modules, token, token == 0).items()}
+
+
+def _check_widths(
+    model: PreTrainedModel, modules: Mapping[str, Module], dictionaries: Mapping[str, Dictionary]
+) -> None:
+    """Compare widths on one token, before the long way through the corpus."""
+    widths = _widths(model, modules)
+    for site, dictionary in dictionaries.items():
+        if dictionary.d_in != widths[site]:
+            every = _widths(model, {name: find_module(model, name) for name in available_sites(model)})
+            fitting = listed([name for name, width in every.items() if width == dictionary.d_in])
+            raise ValueError(
+                f"the dictionary for {site} takes vectors of width {dictionary.d_in}, but {site} gives {widths[site]}; "
+                f"sites of width {dictionary.d_in}: {fitting or 'none'}"
+            )
+
+
+def _check_dictionaries(sites: Any) -> None:
+    if not isinstance(sites, Mapping) or not all(isinstance(value, Dictionary) for value in sites.values()):
+        raise TypeError(f"sites must be a dict from site to Dictionary, got {sites!r:.200}")
+    if not sites:
+        raise ValueError("sites must hold at least one site with its dictionary, got none")
+
+
+def _check_corpus(model: PreTrainedModel, corpus: Corpus) -> None:
+    if not isinstance(corpus, Corpus):
+        raise TypeError(f"corpus must be a Corpus, got {type(corpus).__name__}")
+    if not corpus.n_kept:
+        raise ValueError(f"corpus must keep at least one token, but all {corpus.n_tokens} are masked: {corpus.masked}")
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    longest = corpus.token_ids.shape[1]
+    if isinstance(limit, int) and 0 < limit < longest:
+        raise ValueError(f"corpus must have blocks of at most {limit} tokens, which the model takes, got {longest}")
+    vocabulary, largest = model.get_input_embeddings().weight.shape[0], int(corpus.token_ids.max())
+    if largest >= vocabulary:
+        raise ValueError(
+            f"corpus must hold token ids of the model, 0..{vocabulary - 1}, got {largest}; "
+            "make it with the model's own tokenizer"
+        )
+
+
+def _batch_size(corpus: Corpus) -> int:
+    return max(1, _TOKENS_AT_ONCE // int(corpus.token_ids.shape[1]))
+
+
+def _check_finite(site: str, rows: Tensor, corpus: Corpus, first: int) -> None:
+    """Say which kept token made a site overflow; ``rows`` begin with kept token ``first``."""
+    finite = rows.isfinite().all(dim=1)
+    if not finite.all():
+        row = first + int(finite.logical_not().nonzero()[0])
+        name, position = corpus.names[corpus.kept_document_ids[row]], corpus.kept_positions[row]
+        raise ValueError(f"{site} must give finite values, got NaN or infinity first at token {position} of {name}")
+
+
+def _activations(codes: list[_Codes], n_features: int, corpus: Corpus) -> FeatureActivations:
+    """Join the batches' rows."""
+    counts, indices, values = (np.concatenate(parts) for parts in zip(*codes, strict=True))
+    return FeatureActivations.from_csr(
+        np.concatenate([[0], np.cumsum(counts)]),
+        indices,
+        values,
+        n_features,
+        token_ids=corpus.kept_token_ids,
+        document_ids=corpus.kept_document_ids,
+        positions=corpus.kept_positions,
+    )

@@ -1,0 +1,236 @@
+"""The command line on the real embedded pair: what it writes, what it prints, and how it says no."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import analogue
+from analogue.cli import main
+from analogue.demo import folder
+
+A, B, SAE_A, SAE_B = (str(folder() / name) for name in ("model_a", "model_b", "sae_a", "sae_b"))
+TEXT = str(folder() / "held_out.jsonl")
+SMALL = ["--max-tokens", "6000", "--permutations", "30"]
+ONE_CELL = ["compare", A, B, "--sae-a", SAE_A, "--site-a", "layers.2", "--sae-b", f"{SAE_B}/layers.4", "--text", TEXT]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["analogue", *map(str, arguments)])
+        try:
+            main()
+            status = 0
+        except SystemExit as stop:
+            status = stop.code or 0
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
+
+
+def test_one_cell(run, tmp_path):
+    out = tmp_path / "run"
+    status, printed, progress = run(*ONE_CELL, *SMALL, "--out", out)
+    assert status == 0
+    assert "svcca" in printed
+    assert "mean r given token" in printed
+    assert "tokens/s" in progress
+    names = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert {
+        "manifest.json",
+        "pairs.parquet",
+        "scores.json",
+        "summary.json",
+        "nulls.npz",
+        "directions.npz",
+        "activations_a/values.npy",
+        "activations_b/indices.npy",
+        "labels_a.parquet",
+        "labels_b.parquet",
+        "figures/correlation.png",
+        "figures/many_to_one.png",
+        "figures/null_svcca.png",
+        "figures/null_rsa.png",
+    } <= names
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["arguments"]["permutations"] == 30
+    assert set(manifest["files"]) == names - {"manifest.json"}
+    assert manifest["models"]["a"]["sha256"]["model.safetensors"]
+    assert [stage["name"] for stage in manifest["stages"]] == [
+        "candidates",
+        "mutual",
+        "0.1 <= r",
+        "junk majority",
+    ]
+    read = analogue.load_comparison(out)
+    table = pq.read_table(out / "pairs.parquet")
+    assert table["kept"].to_numpy().sum() == len(read.pairs) == read.scores["rsa"].n
+    assert set(table.column_names) >= {"firing_rate_a", "label_b", "correlation_given_token", "dropped_by"}
+    assert len(read.scores["svcca"].draws) == 30
+    assert read.spaces["a"].activations.n_tokens == manifest["text"]["kept"]
+
+
+def test_reading_back_gives_the_same(run, tmp_path):
+    assert run(*ONE_CELL, *SMALL, "--out", tmp_path / "run", "--pairs", "a_to_b", "--one-to-one", "best")[0] == 0
+    first = analogue.load_comparison(tmp_path / "run")
+    first.save(tmp_path / "again")
+    second = analogue.load_comparison(tmp_path / "again")
+    assert first.to_dict() == second.to_dict()
+    np.testing.assert_array_equal(first.directions["a"], second.directions["a"])
+    x, y = first.directions["a"], first.directions["b"]
+    again = analogue.permutation_test(x, y, measures=("rsa",), permutations=30)["rsa"]
+    assert again.observed == pytest.approx(first.scores["rsa"].observed, abs=1e-12)
+    np.testing.assert_allclose(again.draws, first.scores["rsa"].draws, atol=1e-12)
+
+
+def test_grid_and_json(run, tmp_path):
+    sites = ["--sae-a", SAE_A, "--site-a", "layers.1", "--sae-a", SAE_A, "--site-a", "layers.2"]
+    out = tmp_path / "grid"
+    command = ["compare", A, B, *sites, "--sae-b", f"{SAE_B}/layers.2", "--text", TEXT, "--out", out, "--json"]
+    status, printed, _ = run(*command, *SMALL, "--no-activations")
+    assert status == 0
+    said = json.loads(printed)
+    assert [cell["sites"] for cell in said["cells"]] == [{"a": f"layers.{n}", "b": "layers.2"} for n in (1, 2)]
+    assert {path.name for path in (out / "cells").iterdir()} == {"layers.1--layers.2", "layers.2--layers.2"}
+    assert (out / "figures" / "heatmap_rsa.png").is_file()
+    assert not (out / "sites" / "A--layers.1" / "activations").exists()
+    assert pq.read_table(out / "grid.parquet").num_rows == 2 * 3
+    grid = analogue.load_comparison(out)
+    assert grid.to_dict() == said
+    with pytest.raises(ValueError, match="were not saved with this run"):
+        grid.cells["layers.1", "layers.2"].spaces["a"].firing_rates()
+    cell = analogue.load_comparison(out / "cells" / "layers.1--layers.2")
+    assert cell.labels[0].n_features == 2048
+
+
+def test_neurons_without_sae(run, tmp_path):
+    sites = ["--site-a", "layers.1", "--site-b", "layers.2"]
+    status, printed, _ = run("compare", A, B, *sites, "--text", TEXT, *SMALL, "--out", tmp_path / "run", "--json")
+    assert status == 0
+    assert {score["rows"] for score in json.loads(printed)["scores"]} == {"activations"}
+
+
+@pytest.fixture
+def broken_sae(tmp_path):
+    shutil.copytree(f"{SAE_A}/layers.2", tmp_path / "layers.2")
+    tensors = load_file(tmp_path / "layers.2" / "sae.safetensors")
+    tensors["W_dec"][5, 7] = np.nan
+    save_file(tensors, tmp_path / "layers.2" / "sae.safetensors")
+    return tmp_path / "layers.2"
+
+
+def with_option(option, value):
+    command = list(ONE_CELL)
+    command[command.index(option) + 1] = str(value)
+    return command
+
+
+@pytest.mark.parametrize(
+    ("command", "parts"),
+    [
+        (with_option("--text", "nowhere.txt"), ["nowhere.txt"]),
+        (with_option("--site-a", "layers.9"), ["layers.9", "layers.1", "layers.2"]),
+        (["compare", A, B, "--site-a", "layers.9", "--site-b", "layers.2", "--text", TEXT], ["layers.9", "layers.3"]),
+        (with_option("--sae-a", f"{SAE_B}/layers.4"), ["192", "128"]),
+        (["compare", A, B, "--text", TEXT], ["dictionary or a site"]),
+        ([*ONE_CELL, "--sae-a", SAE_A], ["saes and sites must go together"]),
+        (["compare", "./nowhere", *ONE_CELL[2:]], ["./nowhere is not a folder with a model"]),
+        ([*ONE_CELL, "--pairs", "all"], ["pairs must be one of mutual, b_to_a, a_to_b, got 'all'"]),
+        ([*ONE_CELL, "--junk", "some"], ["junk must be one of majority, any, off, got 'some'"]),
+        ([*ONE_CELL, "--null", "none"], ["null must be one of", "'none'"]),
+        ([*ONE_CELL, "--measures", "svcca,magic"], ["measures must be one of", "'magic'"]),
+        ([*ONE_CELL, "--measures", ","], ["measures must name at least one"]),
+        ([*ONE_CELL, "--permutations", "0"], ["permutations must be at least 1, got 0"]),
+        ([*ONE_CELL, "--min-activations", "0"], ["min_activations must be at least 1, got 0"]),
+        ([*ONE_CELL, "--context-length", "129"], ["context_length must be at most 128", "129"]),
+        ([*ONE_CELL, "--min-correlation", "0.9", "--max-correlation", "0.1"], ["minimum must not exceed maximum"]),
+        ([*ONE_CELL, "--text-field", "body"], ["body"]),
+        ([*ONE_CELL, "--device", "abacus"], ["abacus"]),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(run, tmp_path, command, parts):
+    status, printed, error = run(*command, "--max-tokens", "2000", "--out", tmp_path / "run")
+    assert (status, printed) == (2, "")
+    sentence = error.strip().splitlines()[-1]
+    assert sentence.startswith("analogue: ")
+    assert "Traceback" not in error
+    for part in parts:
+        assert part in sentence
+    assert not (tmp_path / "run").exists()
+
+
+def test_nan_in_a_checkpoint(run, tmp_path, broken_sae):
+    status, _, error = run(*with_option("--sae-a", broken_sae), "--out", tmp_path / "run")
+    assert status == 2
+    assert "W_dec" in error
+    assert "NaN" in error
+
+
+def test_empty_text(run, tmp_path):
+    (tmp_path / "empty.txt").write_text(" \n")
+    status, _, error = run(*with_option("--text", tmp_path / "empty.txt"), "--out", tmp_path / "run")
+    assert status == 2
+    assert "empty" in error
+
+
+def test_tokenizers_that_differ(run, tmp_path):
+    shutil.copytree(B, tmp_path / "model_b")
+    path = tmp_path / "model_b" / "tokenizer.json"
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary["e"], vocabulary["t"] = vocabulary["t"], vocabulary["e"]
+    path.write_text(json.dumps(tokenizer), encoding="utf-8")
+    command = list(ONE_CELL)
+    command[2] = str(tmp_path / "model_b")
+    status, _, error = run(*command, "--out", tmp_path / "run")
+    assert status == 2
+    assert "different tokenizers" in error
+
+
+def test_too_few_pairs_everywhere(run, tmp_path):
+    out = tmp_path / "run"
+    status, _, error = run(*ONE_CELL, *SMALL, "--min-correlation", "1.5", "--out", out)
+    assert status == 2
+    assert "fewer than 2 pairs are left in every cell: the stage '" in error
+    assert all(score.insufficient for score in analogue.load_comparison(out).scores.values())
+    status, _, error = run(*ONE_CELL, *SMALL, "--min-activations", "5999", "--out", tmp_path / "none")
+    assert status == 2
+    assert "only 0 features fire on 5999 tokens or more" in error
+
+
+def test_an_existing_run_is_kept(run, tmp_path):
+    out = tmp_path / "run"
+    assert run(*ONE_CELL, *SMALL, "--out", out, "--no-activations")[0] == 0
+    before = (out / "scores.json").read_bytes()
+    status, _, error = run(*ONE_CELL, *SMALL, "--out", out)
+    assert (status, "exists already" in error) == (2, True)
+    assert run(*ONE_CELL, *SMALL, "--seed", "1", "--out", out, "--overwrite", "--no-activations")[0] == 0
+    assert (out / "scores.json").read_bytes() != before
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.txt").write_text("years")
+    status, _, error = run(*ONE_CELL, *SMALL, "--out", tmp_path / "precious", "--overwrite")
+    assert (status, "is not a run folder" in error) == (2, True)
+    assert (tmp_path / "precious" / "thesis.txt").read_text() == "years"
+
+
+def test_altered_runs_are_refused(run, tmp_path):
+    out = tmp_path / "run"
+    assert run(*ONE_CELL, *SMALL, "--out", out)[0] == 0
+    scores = out / "scores.json"
+    whole = scores.read_text()
+    scores.write_text(whole.replace("svcca", "svccb"))
+    with pytest.raises(ValueError, match=r"scores\.json was altered"):
+        analogue.load_comparison(out)
+    scores.write_text(whole)
+    values = out / "activations_a" / "values.npy"
+    values.write_bytes(values.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"values\.npy was altered"):
+        analogue.load_comparison(out)
+    with pytest.raises(FileNotFoundError, match="is not a run folder"):
+        analogue.load_comparison(tmp_path)
