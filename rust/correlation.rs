@@ -42,7 +42,7 @@ impl BestPartners {
 /// features that fire at least `min_activations` times with a variance above 1e-12 of their mean square.
 ///
 /// # Errors
-/// Sides with different numbers of rows; `top` of 0.
+/// Sides with different numbers of rows; `top` of 0, or beyond 2^31 results.
 pub fn best_partners(
     a: Csr,
     b: Csr,
@@ -50,9 +50,8 @@ pub fn best_partners(
     min_activations: usize,
 ) -> Result<(BestPartners, BestPartners), Error> {
     same_rows(a, b)?;
-    if top == 0 {
-        return Err(Error::Number { name: "top".into(), wanted: "at least 1".into(), got: "0".into() });
-    }
+    a.check_width("top", top)?;
+    b.check_width("top", top)?;
     let (a, b) = rayon::join(|| Side::new(a, min_activations), || Side::new(b, min_activations));
     let blocks = PackedRows::blocks(&a);
     let next = AtomicU32::new(0);
@@ -155,7 +154,7 @@ mod tests {
         let (of_b, of_a) = best_partners(side, side, 1, 2).unwrap();
         assert_eq!(of_b.ids, (0..i64::from(width)).collect::<Vec<_>>());
         assert_eq!(of_b, of_a);
-        assert!(of_b.correlations.iter().all(|&r| r == 1.0));
+        assert_eq!(of_b.correlations, vec![1.0; width as usize]);
     }
 
     #[test]
@@ -164,6 +163,6 @@ mod tests {
         let error = best_partners(a.csr(), b.csr(), 1, 1).unwrap_err();
         assert_eq!(error.to_string(), "a_indptr and b_indptr must have one length, got 2 and 1");
         let error = best_partners(a.csr(), a.csr(), 0, 1).unwrap_err();
-        assert_eq!(error.to_string(), "top must be at least 1, got 0");
+        assert_eq!(error.to_string(), "top must be between 1 and 2147483648, got 0");
     }
 }

@@ -2,60 +2,87 @@
 
 use crate::sparse::Column;
 
-/// Mean of a column over `n` rows and the norm of the centred column, sqrt(n) times its standard deviation.
+/// What centring a column over `n` rows leaves; rows that are not stored count as zeros.
 #[derive(Clone, Copy, Debug)]
-pub struct Moments {
+pub struct Centred {
     pub mean: f64,
-    pub norm: f64,
+    /// Sum of squares about the mean: n times the population variance.
+    pub squares: f64,
+    /// Sum of the stored values less the mean, and their number.
+    stored: f64,
+    count: usize,
 }
 
-impl Moments {
-    /// Population moments over `n` rows; `None` when the variance is at most `floor` times the mean square.
-    pub fn of(column: Column, n: usize, floor: f64) -> Option<Self> {
-        let (mean, centred) = centred_squares(column, n);
-        let squares: f64 = column.values.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-        (centred > floor * squares).then(|| Self { mean, norm: centred.sqrt() })
+impl Centred {
+    pub fn new(column: Column, n: usize) -> Self {
+        let count = column.len();
+        let mean = column.values.iter().map(|&x| f64::from(x)).sum::<f64>() / n.max(1) as f64;
+        let (mut stored, mut squares) = (0.0, 0.0);
+        for rest in column.values.iter().map(|&x| f64::from(x) - mean) {
+            stored += rest;
+            squares += rest * rest;
+        }
+        Self { mean, squares: squares + (n - count) as f64 * mean * mean, stored, count }
     }
 
-    /// Standard deviation over `n` rows.
+    /// The same, if more than `floor` of the column's sum of squares is left.
+    pub fn varying(column: Column, n: usize, floor: f64) -> Option<Self> {
+        Some(Self::new(column, n)).filter(|centred| centred.squares > floor * sum_of_squares(column))
+    }
+
+    /// Population standard deviation over `n` rows.
     pub fn deviation(&self, n: usize) -> f64 {
-        self.norm / (n as f64).sqrt()
+        (self.squares / n as f64).sqrt()
     }
 }
 
-/// Mean over `n` rows, and sum of squares about it; the rows that are not stored count as zeros.
-pub fn centred_squares(column: Column, n: usize) -> (f64, f64) {
-    let mean = column.values.iter().map(|&x| f64::from(x)).sum::<f64>() / n.max(1) as f64;
-    let fired: f64 = column.values.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum();
-    (mean, fired + (n - column.len()) as f64 * mean * mean)
+pub fn sum_of_squares(column: Column) -> f64 {
+    column.values.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
 }
 
-/// Sum over `n` rows of (a - `mean_a`)(b - `mean_b`), from the stored entries alone.
-///
-/// Centred term by term where both fire, so that columns with large means lose nothing. The same bits come out
-/// with the columns exchanged.
-pub fn centred_product(a: Column, b: Column, mean_a: f64, mean_b: f64, n: usize) -> f64 {
-    let (mut products, mut sum_a, mut sum_b, mut common) = (0.0, 0.0, 0.0, 0);
-    for_common_rows(a.rows, b.rows, |i, j| {
-        let (from_a, from_b) = (f64::from(a.values[i]) - mean_a, f64::from(b.values[j]) - mean_b);
-        products += from_a * from_b;
-        sum_a += from_a;
-        sum_b += from_b;
-        common += 1;
-    });
-    products + (sum_a * mean_b + sum_b * mean_a) - (n - common) as f64 * (mean_a * mean_b)
+/// Sums over the rows where two columns both fire, each value less its column's mean.
+#[derive(Clone, Copy, Default)]
+pub struct Together {
+    products: f64,
+    sum_a: f64,
+    sum_b: f64,
+    count: usize,
 }
 
-/// Pearson correlation of two columns over `n` rows.
-pub fn pearson(a: Column, b: Column, moments_a: Moments, moments_b: Moments, n: usize) -> f64 {
-    correlation(centred_product(a, b, moments_a.mean, moments_b.mean, n), moments_a.norm * moments_b.norm)
+impl Together {
+    pub fn new(a: Column, b: Column, centred_a: &Centred, centred_b: &Centred) -> Self {
+        let mut sums = Self::default();
+        for_common_rows(a.rows, b.rows, |i, j| {
+            let (from_a, from_b) = (f64::from(a.values[i]) - centred_a.mean, f64::from(b.values[j]) - centred_b.mean);
+            sums.products += from_a * from_b;
+            sums.sum_a += from_a;
+            sums.sum_b += from_b;
+            sums.count += 1;
+        });
+        sums
+    }
+
+    /// Sum of the centred products over all `n` rows: where both fire, where one does, where none does.
+    ///
+    /// Nothing is added up that is not centred, so large means cost no digits; the same bits come out with the
+    /// columns exchanged.
+    pub fn product(&self, a: &Centred, b: &Centred, n: usize) -> f64 {
+        let alone = b.mean * (a.stored - self.sum_a) + a.mean * (b.stored - self.sum_b);
+        let neither = (n + self.count) as f64 - (a.count + b.count) as f64;
+        self.products - alone + neither * (a.mean * b.mean)
+    }
+
+    /// Pearson correlation over `n` rows.
+    pub fn pearson(&self, a: &Centred, b: &Centred, n: usize) -> f64 {
+        correlation(self.product(a, b, n), a.squares, b.squares)
+    }
 }
 
-/// `product / norm` in -1..=1, rounded to 2^-40 (9e-13): correlations that are equal must compare equal in
-/// whatever order their terms were added, or ties would not go to the lowest index.
-pub fn correlation(product: f64, norm: f64) -> f64 {
+/// `product / sqrt(squares_a squares_b)` in -1..=1, rounded to 2^-40 (9e-13): correlations that are equal must
+/// compare equal in whatever order their terms were added, or ties would not go to the lowest index.
+pub fn correlation(product: f64, squares_a: f64, squares_b: f64) -> f64 {
     const GRID: f64 = (1_u64 << 40) as f64;
-    ((product / norm).clamp(-1.0, 1.0) * GRID).round() / GRID + 0.0
+    ((product / (squares_a.sqrt() * squares_b.sqrt())).clamp(-1.0, 1.0) * GRID).round() / GRID + 0.0
 }
 
 /// Call `visit(i, j)` for every pair of places with one row, in order.

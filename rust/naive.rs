@@ -1,5 +1,7 @@
 //! Test oracles: the definitions on dense float64 columns, and random sparse input for them.
 
+use std::collections::HashMap;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -57,11 +59,12 @@ pub fn sides() -> impl Strategy<Value = (Dense, Dense)> {
 /// its sum of squares.
 pub fn pearson(x: &[f64], y: &[f64], groups: &[i64], floor: f64) -> Option<f64> {
     let residuals = |x: &[f64]| -> Vec<f64> {
-        let mean = |group: i64| {
-            let members: Vec<f64> = x.iter().zip(groups).filter(|(_, g)| **g == group).map(|(x, _)| *x).collect();
-            members.iter().sum::<f64>() / members.len() as f64
-        };
-        x.iter().zip(groups).map(|(x, &group)| x - mean(group)).collect()
+        let mut sums = HashMap::new();
+        for (x, group) in x.iter().zip(groups) {
+            let (sum, count) = sums.entry(group).or_insert((0.0, 0.0));
+            (*sum, *count) = (*sum + x, *count + 1.0);
+        }
+        x.iter().zip(groups).map(|(x, group)| x - sums[group].0 / sums[group].1).collect()
     };
     let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
     let (rest_x, rest_y) = (residuals(x), residuals(y));

@@ -1,14 +1,15 @@
 //! The Python door: arrays in without copies, the interpreter lock released around all work, arrays out.
+#![allow(clippy::needless_pass_by_value, clippy::too_many_arguments)] // the signatures are Python's
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use numpy::ndarray::Array2;
-use numpy::{Element, IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2};
-use pyo3::exceptions::PyValueError;
+use numpy::{Element, IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::{BestPartners, Csr, Error};
+use crate::{Csr, Error};
 
 type Ids<'py> = Bound<'py, PyArray2<i64>>;
 type Correlations<'py> = Bound<'py, PyArray2<f64>>;
@@ -23,46 +24,7 @@ mod _core {
     const __version__: &str = env!("CARGO_PKG_VERSION");
 }
 
-/// The thread pool of this process. Threads do not survive a fork, so a forked child (a `DataLoader` worker, a
-/// `multiprocessing` pool) makes its own instead of waiting for its parent's for ever.
-fn pool() -> PyResult<Arc<ThreadPool>> {
-    static POOL: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
-    let mut current = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-    match &*current {
-        Some((process, pool)) if *process == std::process::id() => Ok(pool.clone()),
-        _ => {
-            let built = ThreadPoolBuilder::new().build();
-            let pool = Arc::new(built.map_err(|error| PyValueError::new_err(error.to_string()))?);
-            std::mem::forget(current.replace((std::process::id(), pool.clone())));
-            Ok(pool)
-        }
-    }
-}
-
-fn detached<T: Send>(py: Python, work: impl FnOnce() -> Result<T, Error> + Send) -> PyResult<T> {
-    let pool = pool()?;
-    Ok(py.detach(|| pool.install(work))?)
-}
-
-fn slice<'a, T: Element>(name: &str, array: &'a PyReadonlyArray1<T>) -> PyResult<&'a [T]> {
-    array.as_slice().map_err(|_| PyValueError::new_err(format!("{name} must be contiguous, got a strided view")))
-}
-
-fn matrix<'a, T: Element>(name: &str, array: &'a PyReadonlyArray2<T>) -> PyResult<&'a [T]> {
-    array.as_slice().map_err(|_| PyValueError::new_err(format!("{name} must be C-contiguous, got a strided view")))
-}
-
-fn table<T: Element>(py: Python<'_>, values: Vec<T>, width: usize) -> Bound<'_, PyArray2<T>> {
-    let rows = values.len().checked_div(width).unwrap_or(0);
-    Array2::from_shape_vec((rows, width), values).expect("whole rows").into_pyarray(py)
-}
-
-fn partners(py: Python<'_>, found: BestPartners, top: usize) -> (Ids<'_>, Correlations<'_>) {
-    (table(py, found.ids, top), table(py, found.correlations, top))
-}
-
 #[pyfunction]
-#[allow(clippy::too_many_arguments)]
 fn best_partners<'py>(
     py: Python<'py>,
     a_indptr: PyReadonlyArray1<'py, i64>,
@@ -76,21 +38,20 @@ fn best_partners<'py>(
     top: usize,
     min_activations: usize,
 ) -> PyResult<(Ids<'py>, Correlations<'py>, Ids<'py>, Correlations<'py>)> {
-    let (a_indptr, b_indptr) = (slice("a_indptr", &a_indptr)?, slice("b_indptr", &b_indptr)?);
-    let (a_indices, b_indices) = (slice("a_indices", &a_indices)?, slice("b_indices", &b_indices)?);
-    let (a_values, b_values) = (slice("a_values", &a_values)?, slice("b_values", &b_values)?);
-    let (of_b, of_a) = detached(py, || {
-        let a = Csr::new("a_", a_indptr, a_indices, a_values, a_features)?;
-        let b = Csr::new("b_", b_indptr, b_indices, b_values, b_features)?;
-        crate::best_partners(a, b, top, min_activations)
-    })?;
-    let ((best_a, corr_a), (best_b, corr_b)) = (partners(py, of_b, top), partners(py, of_a, top));
-    Ok((best_a, corr_a, best_b, corr_b))
+    let a = Side::new("a_", &a_indptr, &a_indices, &a_values, a_features)?;
+    let b = Side::new("b_", &b_indptr, &b_indices, &b_values, b_features)?;
+    let (of_b, of_a) = detached(py, || crate::best_partners(a.csr()?, b.csr()?, top, min_activations))?;
+    Ok((
+        table(py, of_b.ids, top),
+        table(py, of_b.correlations, top),
+        table(py, of_a.ids, top),
+        table(py, of_a.correlations, top),
+    ))
 }
 
 #[pyfunction]
-#[pyo3(signature = (a_indptr, a_indices, a_values, a_features, b_indptr, b_indices, b_values, b_features, feature_a, feature_b, groups=None))]
-#[allow(clippy::too_many_arguments)]
+#[pyo3(signature = (a_indptr, a_indices, a_values, a_features, b_indptr, b_indices, b_values, b_features, feature_a,
+    feature_b, groups=None))]
 fn pair_correlations<'py>(
     py: Python<'py>,
     a_indptr: PyReadonlyArray1<'py, i64>,
@@ -105,16 +66,11 @@ fn pair_correlations<'py>(
     feature_b: PyReadonlyArray1<'py, i64>,
     groups: Option<PyReadonlyArray1<'py, i64>>,
 ) -> PyResult<Bound<'py, PyArray1<f64>>> {
-    let (a_indptr, b_indptr) = (slice("a_indptr", &a_indptr)?, slice("b_indptr", &b_indptr)?);
-    let (a_indices, b_indices) = (slice("a_indices", &a_indices)?, slice("b_indices", &b_indices)?);
-    let (a_values, b_values) = (slice("a_values", &a_values)?, slice("b_values", &b_values)?);
-    let (feature_a, feature_b) = (slice("feature_a", &feature_a)?, slice("feature_b", &feature_b)?);
-    let groups = groups.as_ref().map(|groups| slice("groups", groups)).transpose()?;
-    let found = detached(py, || {
-        let a = Csr::new("a_", a_indptr, a_indices, a_values, a_features)?;
-        let b = Csr::new("b_", b_indptr, b_indices, b_values, b_features)?;
-        crate::pair_correlations(a, b, feature_a, feature_b, groups)
-    })?;
+    let a = Side::new("a_", &a_indptr, &a_indices, &a_values, a_features)?;
+    let b = Side::new("b_", &b_indptr, &b_indices, &b_values, b_features)?;
+    let (feature_a, feature_b) = (slice("", "feature_a", &feature_a)?, slice("", "feature_b", &feature_b)?);
+    let groups = groups.as_ref().map(|groups| slice("", "groups", groups)).transpose()?;
+    let found = detached(py, || crate::pair_correlations(a.csr()?, b.csr()?, feature_a, feature_b, groups))?;
     Ok(found.into_pyarray(py))
 }
 
@@ -127,8 +83,8 @@ fn top_positions<'py>(
     n_features: i64,
     k: usize,
 ) -> PyResult<(Ids<'py>, Bound<'py, PyArray2<f32>>)> {
-    let (indptr, indices, values) = (slice("indptr", &indptr)?, slice("indices", &indices)?, slice("values", &values)?);
-    let found = detached(py, || crate::top_positions(Csr::new("", indptr, indices, values, n_features)?, k))?;
+    let side = Side::new("", &indptr, &indices, &values, n_features)?;
+    let found = detached(py, || crate::top_positions(side.csr()?, k))?;
     Ok((table(py, found.positions, k), table(py, found.values, k)))
 }
 
@@ -139,7 +95,81 @@ fn mantel_dots<'py>(
     y: PyReadonlyArray2<'py, f64>,
     permutations: PyReadonlyArray2<'py, i64>,
 ) -> PyResult<Bound<'py, PyArray1<f64>>> {
-    let n = x.as_array().nrows();
-    let (x, y, permutations) = (matrix("x", &x)?, matrix("y", &y)?, matrix("permutations", &permutations)?);
+    let n = x.shape()[0];
+    let (x, y) = (square("x", &x, n)?, square("y", &y, n)?);
+    if permutations.shape()[1] != n {
+        let got = permutations.shape()[1];
+        return Err(PyValueError::new_err(format!("permutations must have {n} columns, as x, got {got}")));
+    }
+    let permutations = permutations.as_slice().map_err(|_| not_contiguous("permutations"))?;
     Ok(detached(py, || crate::mantel_dots(x, y, n, permutations))?.into_pyarray(py))
+}
+
+/// The arrays of one side, not looked at yet: they are checked with the interpreter lock released.
+struct Side<'a> {
+    prefix: &'static str,
+    indptr: &'a [i64],
+    indices: &'a [i32],
+    values: &'a [f32],
+    n_features: i64,
+}
+
+impl<'a> Side<'a> {
+    fn new(
+        prefix: &'static str,
+        indptr: &'a PyReadonlyArray1<i64>,
+        indices: &'a PyReadonlyArray1<i32>,
+        values: &'a PyReadonlyArray1<f32>,
+        n_features: i64,
+    ) -> PyResult<Self> {
+        let (indptr, indices) = (slice(prefix, "indptr", indptr)?, slice(prefix, "indices", indices)?);
+        Ok(Self { prefix, indptr, indices, values: slice(prefix, "values", values)?, n_features })
+    }
+
+    fn csr(&self) -> Result<Csr<'a>, Error> {
+        Csr::new(self.prefix, self.indptr, self.indices, self.values, self.n_features)
+    }
+}
+
+fn slice<'a, T: Element>(prefix: &str, name: &str, array: &'a PyReadonlyArray1<T>) -> PyResult<&'a [T]> {
+    array.as_slice().map_err(|_| not_contiguous(&format!("{prefix}{name}")))
+}
+
+fn square<'a>(name: &str, array: &'a PyReadonlyArray2<f64>, n: usize) -> PyResult<&'a [f64]> {
+    if array.shape() != [n, n] {
+        let got = array.shape();
+        return Err(PyValueError::new_err(format!("{name} must have shape ({n}, {n}), got ({}, {})", got[0], got[1])));
+    }
+    array.as_slice().map_err(|_| not_contiguous(name))
+}
+
+fn not_contiguous(name: &str) -> PyErr {
+    PyValueError::new_err(format!("{name} must be C-contiguous, got a strided view"))
+}
+
+fn table<T: Element>(py: Python<'_>, values: Vec<T>, width: usize) -> Bound<'_, PyArray2<T>> {
+    let rows = values.len() / width;
+    Array2::from_shape_vec((rows, width), values).expect("whole rows").into_pyarray(py)
+}
+
+/// Work without the interpreter lock, on this process's threads.
+fn detached<T: Send>(py: Python, work: impl FnOnce() -> Result<T, Error> + Send) -> PyResult<T> {
+    let pool = pool()?;
+    Ok(py.detach(|| pool.install(work))?)
+}
+
+/// The threads of this process. They do not survive a fork, so a forked child (a worker of a `DataLoader` or a
+/// `multiprocessing` pool) starts its own: with rayon's global pool it would wait for ever.
+fn pool() -> PyResult<Arc<ThreadPool>> {
+    static POOL: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
+    let mut current = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((process, pool)) = &*current
+        && *process == std::process::id()
+    {
+        return Ok(pool.clone());
+    }
+    let built = ThreadPoolBuilder::new().thread_name(|i| format!("analogue-{i}")).build();
+    let pool = Arc::new(built.map_err(|error| PyRuntimeError::new_err(error.to_string()))?);
+    std::mem::forget(current.replace((std::process::id(), pool.clone()))); // the parent's threads are not ours to end
+    Ok(pool)
 }

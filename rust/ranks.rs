@@ -14,13 +14,14 @@ use crate::Error;
 /// Matrices of another size, or a row of `permutations` that is no permutation.
 pub fn mantel_dots(x: &[f64], y: &[f64], n: usize, permutations: &[i64]) -> Result<Vec<f64>, Error> {
     for (name, matrix) in [("x", x), ("y", y)] {
-        if matrix.len() != n * n {
-            let (wanted, got) = (format!("a matrix of {n} x {n} values"), format!("{} values", matrix.len()));
+        if n == 0 || matrix.len() != n * n {
+            let (wanted, got) = (format!("square, {0} x {0}", n.max(1)), format!("{} values", matrix.len()));
             return Err(Error::Number { name: name.into(), wanted, got });
         }
     }
-    if n == 0 {
-        return Ok(Vec::new());
+    if !permutations.len().is_multiple_of(n) {
+        let (wanted, got) = (format!("rows of {n}"), format!("{} values", permutations.len()));
+        return Err(Error::Number { name: "permutations".into(), wanted, got });
     }
     match (halved(x), halved(y)) {
         (Some(x), Some(y)) => dots(&x, &y, n, permutations),
@@ -116,6 +117,6 @@ mod tests {
         assert_eq!(error(&[0, 2]), "permutations must hold each of 0..2 once in every row, row 0 has 2");
         assert_eq!(error(&[0, -1]), "permutations must hold each of 0..2 once in every row, row 0 has -1");
         let error = mantel_dots(&[0.0; 4], &[0.0; 9], 2, &[]).unwrap_err();
-        assert_eq!(error.to_string(), "y must be a matrix of 2 x 2 values, got 9 values");
+        assert_eq!(error.to_string(), "y must be square, 2 x 2, got 9 values");
     }
 }

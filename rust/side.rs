@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use crate::moments::{Moments, correlation, pearson};
+use crate::moments::{Centred, Together};
 use crate::sparse::{Column, Csc, Csr};
 
 /// A feature whose variance is at most this share of its mean square is constant.
@@ -22,7 +22,7 @@ pub struct Side<'a> {
     pub features: Vec<u32>,
     /// Feature to candidate, or `NONE`.
     candidates: Vec<u32>,
-    moments: Vec<Moments>,
+    centred: Vec<Centred>,
     /// Mean of every candidate in its standard deviations.
     pub means: Vec<f64>,
     by_mean: OnceLock<Vec<u32>>,
@@ -32,17 +32,17 @@ impl<'a> Side<'a> {
     pub fn new(csr: Csr<'a>, min_activations: usize) -> Self {
         let csc = csr.transpose();
         let n = csr.n_rows();
-        let (features, moments): (Vec<u32>, Vec<Moments>) = (0..csr.n_features())
+        let (features, centred): (Vec<u32>, Vec<Centred>) = (0..csr.n_features())
             .into_par_iter()
             .filter(|&f| csc.column(f).len() >= min_activations)
-            .filter_map(|f| Some((f as u32, Moments::of(csc.column(f), n, VARIANCE_FLOOR)?)))
+            .filter_map(|f| Some((f as u32, Centred::varying(csc.column(f), n, VARIANCE_FLOOR)?)))
             .unzip();
         let mut candidates = vec![NONE; csr.n_features()];
         for (candidate, &feature) in features.iter().enumerate() {
             candidates[feature as usize] = candidate as u32;
         }
-        let means = moments.iter().map(|moments| moments.mean / moments.deviation(n)).collect();
-        Self { csr, csc, features, candidates, moments, means, by_mean: OnceLock::new() }
+        let means = centred.iter().map(|centred| centred.mean / centred.deviation(n)).collect();
+        Self { csr, csc, features, candidates, centred, means, by_mean: OnceLock::new() }
     }
 
     pub fn len(&self) -> usize {
@@ -59,7 +59,7 @@ impl<'a> Side<'a> {
 
     /// One over the standard deviation of a candidate.
     pub fn scale(&self, candidate: u32) -> f64 {
-        1.0 / self.moments[candidate as usize].deviation(self.csr.n_rows())
+        1.0 / self.centred[candidate as usize].deviation(self.csr.n_rows())
     }
 
     /// The largest correlation a candidate can have with a partner that never fires together with it.
@@ -123,14 +123,15 @@ impl<'a> Side<'a> {
     }
 
     fn pearson(&self, candidate: u32, other: &Side, partner: u32) -> f64 {
-        let (own, theirs) = (self.moments[candidate as usize], other.moments[partner as usize]);
-        pearson(self.column(candidate), other.column(partner), own, theirs, self.csr.n_rows())
+        let (own, theirs) = (&self.centred[candidate as usize], &other.centred[partner as usize]);
+        let together = Together::new(self.column(candidate), other.column(partner), own, theirs);
+        together.pearson(own, theirs, self.csr.n_rows())
     }
 
     /// The same for a partner that never fires together with the candidate.
     fn apart(&self, candidate: u32, other: &Side, partner: u32) -> f64 {
-        let (own, theirs) = (self.moments[candidate as usize], other.moments[partner as usize]);
-        correlation(-(self.csr.n_rows() as f64) * (own.mean * theirs.mean), own.norm * theirs.norm)
+        let (own, theirs) = (&self.centred[candidate as usize], &other.centred[partner as usize]);
+        Together::default().pearson(own, theirs, self.csr.n_rows())
     }
 }
 

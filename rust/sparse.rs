@@ -96,31 +96,40 @@ impl<'a> Csr<'a> {
         Ok(())
     }
 
-    pub fn n_rows(&self) -> usize {
+    pub(crate) fn n_rows(&self) -> usize {
         self.indptr.len() - 1
     }
 
-    pub fn n_features(&self) -> usize {
+    pub(crate) fn n_features(&self) -> usize {
         self.n_features
     }
 
-    pub fn nnz(&self) -> usize {
+    /// Refuse a result of `width` columns a feature that is empty or beyond any memory.
+    pub(crate) fn check_width(&self, name: &str, width: usize) -> Result<(), Error> {
+        let largest = (1 << 31) / self.n_features.max(1);
+        if (1..=largest).contains(&width) {
+            return Ok(());
+        }
+        Err(Error::Number { name: name.into(), wanted: format!("between 1 and {largest}"), got: width.to_string() })
+    }
+
+    pub(crate) fn nnz(&self) -> usize {
         self.values.len()
     }
 
     /// Where row `t` lies in the arrays.
-    pub fn span(&self, row: usize) -> Range<usize> {
+    pub(crate) fn span(&self, row: usize) -> Range<usize> {
         self.indptr[row] as usize..self.indptr[row + 1] as usize
     }
 
     /// Ids and values of row `t`.
-    pub fn row(&self, row: usize) -> (&'a [i32], &'a [f32]) {
+    pub(crate) fn row(&self, row: usize) -> (&'a [i32], &'a [f32]) {
         let span = self.span(row);
         (&self.indices[span.clone()], &self.values[span])
     }
 
     /// Transpose: every column lists its rows in increasing order.
-    pub fn transpose(&self) -> Csc {
+    pub(crate) fn transpose(&self) -> Csc {
         self.transpose_by(|place| place)
     }
 
@@ -128,7 +137,7 @@ impl<'a> Csr<'a> {
     ///
     /// A radix partition into ranges of features, then a counting sort inside each range, so that both passes
     /// write to few places at a time and every write stays in a slice its thread owns.
-    pub fn transpose_by(&self, row_at: impl Fn(usize) -> usize + Sync) -> Csc {
+    pub(crate) fn transpose_by(&self, row_at: impl Fn(usize) -> usize + Sync) -> Csc {
         let n_rows = self.n_rows();
         let width = self.n_features.div_ceil(64).max(1);
         let n_ranges = self.n_features.div_ceil(width);
@@ -237,26 +246,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn columns_of_the_transpose_are_the_columns((a, _) in naive::sides(), threads in 1..5_usize) {
-            let csc = naive::with_threads(threads, || a.csr().transpose());
-            let backwards = a.csr().transpose_by(|place| a.rows.len() - 1 - place);
+        fn columns_of_the_transpose_are_the_columns((a, _) in naive::sides(), threads in 1..5_usize, reversed: bool) {
+            let order = |place: usize| if reversed { a.rows.len() - 1 - place } else { place };
+            let csc = naive::with_threads(threads, || a.csr().transpose_by(order));
             for feature in 0..a.n_features {
-                let stored = |order: &dyn Fn(usize) -> usize| -> Vec<(u32, f32)> {
-                    let places = (0..a.rows.len()).map(|place| (place as u32, a.rows[order(place)][feature]));
-                    places.filter(|(_, value)| *value != 0.0).collect()
-                };
-                for (csc, order) in [(&csc, &(|i| i) as &dyn Fn(usize) -> usize), (&backwards, &|i| a.rows.len() - 1 - i)] {
-                    let column = csc.column(feature);
-                    let found: Vec<_> = column.rows.iter().copied().zip(column.values.iter().copied()).collect();
-                    prop_assert_eq!(found, stored(order));
-                }
+                let places = (0..a.rows.len()).map(|place| (place as u32, a.rows[order(place)][feature]));
+                let wanted: Vec<(u32, f32)> = places.filter(|(_, value)| *value != 0.0).collect();
+                let column = csc.column(feature);
+                let found = column.rows.iter().copied().zip(column.values.iter().copied());
+                prop_assert_eq!(found.collect::<Vec<_>>(), wanted);
             }
         }
     }
 
     #[test]
     fn malformed_arrays_are_refused_by_name() {
-        let cases: [(&[i64], &[i32], &[f32], i64, &str); 11] = [
+        type Case<'a> = (&'a [i64], &'a [i32], &'a [f32], i64, &'a str);
+        let cases: [Case; 11] = [
             (&[], &[], &[], 1, "a_indptr must rise from 0 to the number of values (0), got an empty array"),
             (&[0, 1], &[], &[], 1, "a_indptr must rise from 0 to the number of values (0), got 0 to 1 in 2 offsets"),
             (&[-1, 0], &[], &[], 1, "a_indptr must rise from 0 to the number of values (0), got -1 to 0 in 2 offsets"),

@@ -137,3 +137,19 @@ def within_group_correlation(x, y, groups):
         return matrix / np.where(norms**2 > 1e-10 * squares, norms, np.inf)
 
     return residuals(x).T @ residuals(y)
+
+
+def top_positions(x, k):
+    """Rows where each column of x is positive, largest first, earlier row first: rows and values (F, k)."""
+    positions, values = np.full((x.shape[1], k), -1), np.zeros((x.shape[1], k), dtype=np.float32)
+    for feature, column in enumerate(x.T):
+        order = np.argsort(-column, kind="stable")[:k]
+        order = order[column[order] > 0]
+        positions[feature, : len(order)], values[feature, : len(order)] = order, column[order]
+    return positions, values
+
+
+def mantel_dots(x, y, permutations):
+    """Sum over i < j of x[i, j] y[p[i], p[j]] for every permutation p."""
+    upper = np.triu_indices(len(x), 1)
+    return np.array([x[upper] @ y[np.ix_(p, p)][upper] for p in permutations])

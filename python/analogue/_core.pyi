@@ -1,6 +1,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["__version__", "best_partners", "mantel_dots", "pair_correlations", "top_positions"]
+
 __version__: str
 
 def best_partners(

@@ -87,8 +87,7 @@ def capture(
             torch.from_numpy(values[blocks, :longest]).to(model.device)
             for values in (corpus.token_ids, corpus.attention_mask, corpus.kept)
         )
-        for site, hidden in _outputs(model, modules, ids, attention).items():
-            rows = hidden[kept.to(hidden.device)].float()
+        for site, rows in _outputs(model, modules, ids, attention, kept).items():
             _check_finite(site, rows, corpus, encoded)
             indptr, indices, values = dictionaries[site].encode_sparse(rows)
             codes[site].append((np.diff(indptr), indices, values))
@@ -118,9 +117,9 @@ class _SitesReached(Exception):  # noqa: N818
 
 
 def _outputs(
-    model: PreTrainedModel, modules: Mapping[str, Module], ids: Tensor, attention: Tensor
+    model: PreTrainedModel, modules: Mapping[str, Module], ids: Tensor, attention: Tensor, kept: Tensor
 ) -> dict[str, Tensor]:
-    """Run the model on blocks (N, L) until all modules have given their output, (N, L, width) each."""
+    """Run the model on blocks (N, L) until all modules have given their output; return its kept rows, in float32."""
     import torch
 
     found: dict[str, Tensor] = {}
@@ -128,10 +127,12 @@ def _outputs(
     def hook(site: str) -> Callable[[Module, Any, Any], None]:
         def take(module: Module, inputs: Any, output: Any) -> None:  # noqa: ARG001
             hidden = output[0] if isinstance(output, tuple) else output
+            if isinstance(hidden, torch.Tensor) and hidden.shape[:-1] == (ids.numel(),):
+                hidden = hidden.view(*ids.shape, -1)  # OPT's MLP sees one long row of tokens
             if not isinstance(hidden, torch.Tensor) or hidden.shape[:-1] != ids.shape:
                 shape = tuple(hidden.shape) if isinstance(hidden, torch.Tensor) else type(hidden).__name__
                 raise ValueError(f"{site} must give one vector for each of {tuple(ids.shape)} tokens, got {shape}")
-            found[site] = hidden
+            found[site] = hidden[kept.to(hidden.device)].float()
             if len(found) == len(modules):
                 raise _SitesReached
 
@@ -165,7 +166,8 @@ def _widths(model: PreTrainedModel, modules: Mapping[str, Module]) -> dict[str, 
     import torch
 
     token = torch.zeros((1, 1), dtype=torch.int64, device=model.device)
-    return {site: hidden.shape[-1] for site, hidden in _outputs(model, modules, token, token == 0).items()}
+    seen = token == 0
+    return {site: rows.shape[1] for site, rows in _outputs(model, modules, token, seen, seen).items()}
 
 
 def _check_widths(

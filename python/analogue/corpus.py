@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,14 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _checks
+from .documents import added_ids, check_fast, cut, read_file, read_rows, tokenised
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _DEFAULT_CONTEXT = 256
-_DOCUMENTS_AT_ONCE = 64
-
-_Document = tuple[str, str, NDArray[np.int32], NDArray[np.int32]]  # name, text, token ids, offsets
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +143,7 @@ class Corpus:
                 raise ValueError(f"a text file must end in .txt or .jsonl, got {path}")
             if not path.is_file():
                 raise FileNotFoundError(f"text file {path} does not exist")
-        named = (document for path in files for document in _read(path, text_field))
+        named = (document for path in files for document in read_file(path, text_field))
         return cls._build(named, tokenizer, context_length, keep_special, max_tokens, extra_special_ids)
 
     @classmethod
@@ -179,7 +175,7 @@ class Corpus:
         TypeError, ValueError
             If a row has no string in ``text_field``, and as in `from_texts`.
         """
-        named = (document for document in _rows(dataset, text_field) if document[1].strip())
+        named = (document for document in read_rows(dataset, text_field) if document[1].strip())
         return cls._build(named, tokenizer, context_length, keep_special, max_tokens, extra_special_ids)
 
     @classmethod
@@ -192,8 +188,8 @@ class Corpus:
         max_tokens: int | None,
         extra_special_ids: Iterable[int],
     ) -> Self:
-        _check_fast(tokenizer)
-        prefix, suffix = _added_ids(tokenizer)
+        check_fast(tokenizer)
+        prefix, suffix = added_ids(tokenizer)
         if context_length is None:
             context_length = min(_DEFAULT_CONTEXT, tokenizer.model_max_length)
         # The first position of a block is left out, so a block that holds one more token is the least of use.
@@ -204,7 +200,7 @@ class Corpus:
         special = {_checks.integer("extra_special_ids", i, minimum=0) for i in extra_special_ids}
         special.update(tokenizer.all_special_ids)
         special.update(i for i, token in tokenizer.added_tokens_decoder.items() if token.special)
-        documents = list(_until(_tokenised(named, tokenizer), max_tokens))
+        documents = list(cut(tokenised(named, tokenizer), max_tokens))
         if not documents:
             raise ValueError("a corpus must hold at least one document, got none")
         names, texts, ids, offsets = zip(*documents, strict=True)
@@ -314,7 +310,8 @@ class Corpus:
     def _lengths(self) -> NDArray[np.int64]:
         """Document tokens in every block, shape (N,)."""
         sizes = np.array([len(ids) for ids in self.document_token_ids], dtype=np.int64)
-        return np.minimum(sizes[self.document_ids] - self.block_starts, self._room)
+        lengths: NDArray[np.int64] = np.minimum(sizes[self.document_ids] - self.block_starts, self._room)
+        return lengths
 
     @cached_property
     def _in_document(self) -> NDArray[np.bool_]:
@@ -326,103 +323,6 @@ class Corpus:
 
 def same_tokenizer(a: PreTrainedTokenizerFast, b: PreTrainedTokenizerFast) -> bool:
     """Say whether two fast tokenizers give every token, the special ones included, the same id."""
-    _check_fast(a)
-    _check_fast(b)
+    check_fast(a)
+    check_fast(b)
     return bool(a.get_vocab() == b.get_vocab())
-
-
-def _check_fast(tokenizer: Any) -> None:
-    if not getattr(tokenizer, "is_fast", False):
-        raise TypeError(
-            "tokenizer must be a fast tokenizer of transformers, which knows where in the text a token stands, "
-            f"got {type(tokenizer).__name__}"
-        )
-
-
-def _added_ids(tokenizer: PreTrainedTokenizerFast) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the ids that the tokenizer's template puts before and after a text."""
-    encoded = tokenizer("a", return_special_tokens_mask=True)
-    ids, added = encoded["input_ids"], encoded["special_tokens_mask"]
-    own = [i for i, is_added in enumerate(added) if not is_added] or [len(ids)]
-    return tuple(ids[: own[0]]), tuple(ids[own[-1] + 1 :])
-
-
-def _read(path: Path, text_field: str) -> Iterator[tuple[str, Any]]:
-    if path.suffix == ".txt":
-        yield str(path), _decoded(path.read_bytes(), str(path))
-        return
-    with path.open("rb") as lines:  # bytes: text mode would also break lines at a lone carriage return
-        for number, line in enumerate(lines, start=1):
-            name = f"{path}:{number}"
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(_decoded(line, name))
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{name} must be a JSON object: {error}") from None
-            if not isinstance(row, dict):
-                raise ValueError(f"{name} must be a JSON object, got {type(row).__name__}")
-            yield name, _text(name, row, text_field)
-
-
-def _rows(dataset: Iterable[Mapping[str, Any]], text_field: str) -> Iterator[tuple[str, str]]:
-    for number, row in enumerate(dataset):
-        if not isinstance(row, Mapping):
-            raise TypeError(f"dataset must give rows with named columns (one split of it), got {row!r}")
-        yield f"row {number}", _text(f"row {number}", row, text_field)
-
-
-def _text(name: str, row: Mapping[str, Any], text_field: str) -> str:
-    if text_field not in row:
-        raise ValueError(f"{name} must have its text in {text_field!r}, got the fields {', '.join(row) or '(none)'}")
-    text = row[text_field]
-    if not isinstance(text, str):
-        raise ValueError(f"{name} must have a string in {text_field!r}, got {type(text).__name__}")
-    return text
-
-
-def _decoded(content: bytes, name: str) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{name} must be UTF-8, got byte 0x{content[error.start]:02x} at {error.start}") from None
-
-
-def _tokenised(named: Iterable[tuple[str, Any]], tokenizer: PreTrainedTokenizerFast) -> Iterator[_Document]:
-    """Tokenise many documents at a time: a fast tokenizer works on them in parallel."""
-    waiting = iter(named)
-    while batch := list(islice(waiting, _DOCUMENTS_AT_ONCE)):
-        for name, text in batch:
-            _check_text(name, text)
-        encoded = tokenizer(
-            [text for _, text in batch],
-            add_special_tokens=False,
-            return_offsets_mapping=True,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
-        for (name, text), ids, offsets in zip(batch, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-            if not ids:
-                raise ValueError(f"{name} must have at least one token, got the text {text[:20]!r}")
-            yield name, text, np.array(ids, dtype=np.int32), np.array(offsets, dtype=np.int32)
-
-
-def _check_text(name: str, text: Any) -> None:
-    if not isinstance(text, str):
-        raise TypeError(f"{name} must be a string, got {type(text).__name__}")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{name} must be Unicode text, got half a surrogate pair at character {error.start}") from None
-
-
-def _until(documents: Iterable[_Document], max_tokens: int | None) -> Iterator[_Document]:
-    """Cut the stream of documents after so many tokens."""
-    left = max_tokens
-    for name, text, ids, offsets in documents:
-        yield name, text, ids[:left], offsets[:left]
-        if left is not None:
-            left -= len(ids)
-            if left <= 0:
-                return

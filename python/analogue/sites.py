@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from transformers import PreTrainedModel
 
-# What attention and MLP are called inside a block, and for BERT's kind, whose modules of that name add the residual
-# stream and normalise, the projection that writes what is added. The first that a block has is taken.
+# What writes the attention's and the MLP's share of the residual stream, by path inside a block; the first that a block
+# has is taken. Where the module called so adds the residual stream itself (BERT, BLOOM), it is the projection inside.
 _PARTS = {
-    "attention": ("attention.output.dense", "attention", "self_attn", "attn", "self_attention"),
-    "mlp": ("mlp", "output.dense", "ffn", "fc2"),
+    "attention": ("attention.output.dense", "self_attention.dense", "attention", "self_attn", "attn"),
+    "mlp": ("mlp.dense_4h_to_h", "mlp", "output.dense", "ffn", "fc2"),
 }
 _LISTED = 12
 

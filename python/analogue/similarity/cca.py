@@ -80,9 +80,12 @@ class Subspaces:
 
     def draws(self, permutations: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the measure on (x, y[p]) for every row p of ``permutations`` (R, n), shape (R,)."""
-        qx, qy = self._bases
-        singular_values = _gram_singular_values if min(self.kx, self.ky) >= _WIDE else _singular_values
-        return np.array([self._mean(singular_values(qx.T @ qy[order])) for order in permutations])
+        fixed, moved = self._bases
+        if self.kx < self.ky:
+            # Permuting the rows of x by the inverse gives the same products, and the narrower basis moves faster.
+            fixed, moved, permutations = moved, fixed, np.argsort(permutations, axis=1)
+        singular_values = _gram_singular_values if moved.shape[1] >= _WIDE else _singular_values
+        return np.array([self._mean(singular_values(fixed.T @ moved[order])) for order in permutations])
 
     @cached_property
     def _bases(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
@@ -110,10 +113,10 @@ def _singular_values(matrix: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _gram_singular_values(matrix: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the singular values as roots of the smaller Gram matrix's eigenvalues, in a third of the time.
+    """Return the singular values of a tall matrix as roots of its Gram matrix's eigenvalues, in a third of the time.
 
     A value s is off by about 1e-16 / s, at most 1e-8.
     """
-    wide = (matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T).astype(np.float64)
-    values: NDArray[np.float64] = np.sqrt(np.linalg.eigvalsh(wide @ wide.T).clip(min=0.0))
+    tall = matrix.astype(np.float64, copy=False)
+    values: NDArray[np.float64] = np.sqrt(np.linalg.eigvalsh(tall.T @ tall).clip(min=0.0))
     return values
