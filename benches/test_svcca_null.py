@@ -10,7 +10,7 @@ from analogue.similarity import MEASURES
 
 N, DX, DY = 4000, 512, 768
 SHARED = 64
-PERMUTATIONS = 9
+PERMUTATIONS = 5
 
 
 def decoders():

@@ -15,7 +15,7 @@ REQUIRED = (
     "analogue/data/demo/README.md",
     "analogue/data/demo/held_out.jsonl",
     "analogue/data/demo/model_a/model.safetensors",
-    "analogue/data/demo/sae_control/layers.1/sae.safetensors",
+    "analogue/data/demo/sae_control/layers.2/sae.safetensors",
 )
 
 

@@ -50,8 +50,8 @@ not what language models are.
 
 `control` is `model_a` as it was before training (seed {control_seed}); its SAE was trained on its activations.
 
-| SAE (2048 latents, k = 16) | explained variance, held-out | dead latents, held-out | seconds (1 thread) |
-| --- | --- | --- | --- |
+| SAE (2048 latents, k = 16) | explained variance, held-out | dead latents, held-out |
+| --- | --- | --- |
 {saes}
 
 Models and SAEs are float16 safetensors: the models load with `transformers`, the SAEs have the layout of
@@ -79,10 +79,10 @@ class Side:
 
 
 SIDES = {
-    "a": Side("model_a", seed=1, layers=4, width=128, steps=840, sites=(1, 2)),
+    "a": Side("model_a", seed=1, layers=4, width=128, steps=840, sites=(2, 3)),
     "b": Side("model_b", seed=2, layers=6, width=192, steps=780, sites=(3, 4)),
 }
-CONTROL_SITE = 1
+CONTROL_SITE = 2
 
 
 def split_text() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -308,11 +308,9 @@ def make_side(key: str, out: Path, train: torch.Tensor, held_out: torch.Tensor) 
         inputs = block_outputs(network, blocks[: SAE_TOKENS // (CONTEXT - 1) + 1], sites)
         checks = block_outputs(network, held_out, sites)
         for site in sites:
-            started = time.perf_counter()
             sae = train_sae(inputs.pop(site), seed=side.seed)
             save_sae(sae, out / sae_name / f"layers.{site}")
             figures = explained_variance(sae, checks[site])
-            figures["seconds"] = round(time.perf_counter() - started)
             saes[f"{sae_name}/layers.{site}"] = figures
             print(name, site, figures, flush=True)
     report_file = {"model": {"seed": side.seed, "layers": side.layers, "width": side.width, **report}, "saes": saes}
@@ -343,7 +341,7 @@ def finish(out: Path, held_out_tokens: int) -> None:
             f"-> {model['loss_trained']:.2f} | {model['tokens']:,} | {model['seconds']} |"
         )
         sae_rows += [
-            f"| `{site}` | {figures['explained_variance']:.3f} | {figures['dead_share']:.2%} | {figures['seconds']} |"
+            f"| `{site}` | {figures['explained_variance']:.3f} | {figures['dead_share']:.2%} |"
             for site, figures in report["saes"].items()
         ]
         report_file.unlink()

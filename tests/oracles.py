@@ -126,7 +126,7 @@ def score(observed, draws, alpha=0.05):
 
 
 def within_group_correlation(x, y, groups):
-    """Pearson correlation of explicit residuals: every column minus its mean within each group; 0 where none is left."""
+    """Pearson correlation of explicit residuals (columns minus their means within each group); 0 where none is left."""
 
     def residuals(matrix):
         matrix = np.array(matrix, dtype=np.float64)

@@ -90,22 +90,22 @@ def test_reading_back_gives_the_same(run, tmp_path):
 
 
 def test_grid_and_json(run, tmp_path):
-    sites = ["--sae-a", SAE_A, "--site-a", "layers.1", "--sae-a", SAE_A, "--site-a", "layers.2"]
+    sites = ["--sae-a", SAE_A, "--site-a", "layers.2", "--sae-a", SAE_A, "--site-a", "layers.3"]
     out = tmp_path / "grid"
     command = ["compare", A, B, *sites, "--sae-b", f"{SAE_B}/layers.3", "--text", TEXT, "--out", out, "--json"]
     status, printed, _ = run(*command, *SMALL, "--no-activations")
     assert status == 0
     said = json.loads(printed)
-    assert [cell["sites"] for cell in said["cells"]] == [{"a": f"layers.{n}", "b": "layers.3"} for n in (1, 2)]
-    assert {path.name for path in (out / "cells").iterdir()} == {"layers.1--layers.3", "layers.2--layers.3"}
+    assert [cell["sites"] for cell in said["cells"]] == [{"a": f"layers.{n}", "b": "layers.3"} for n in (2, 3)]
+    assert {path.name for path in (out / "cells").iterdir()} == {"layers.2--layers.3", "layers.3--layers.3"}
     assert (out / "figures" / "heatmap_rsa.png").is_file()
-    assert not (out / "sites" / "A--layers.1" / "activations").exists()
+    assert not (out / "sites" / "A--layers.2" / "activations").exists()
     assert pq.read_table(out / "grid.parquet").num_rows == 2 * 3
     grid = analogue.load_comparison(out)
     assert grid.to_dict() == said
     with pytest.raises(ValueError, match="were not saved with this run"):
-        grid.cells["layers.1", "layers.3"].spaces["a"].firing_rates()
-    cell = analogue.load_comparison(out / "cells" / "layers.1--layers.3")
+        grid.cells["layers.2", "layers.3"].spaces["a"].firing_rates()
+    cell = analogue.load_comparison(out / "cells" / "layers.2--layers.3")
     assert cell.labels[0].n_features == 2048
 
 
@@ -135,7 +135,7 @@ def with_option(option, value):
     ("command", "parts"),
     [
         (with_option("--text", "nowhere.txt"), ["nowhere.txt"]),
-        (with_option("--site-a", "layers.9"), ["layers.9", "layers.1", "layers.2"]),
+        (with_option("--site-a", "layers.9"), ["layers.9", "layers.2", "layers.3"]),
         (["compare", A, B, "--site-a", "layers.9", "--site-b", "layers.2", "--text", TEXT], ["layers.9", "layers.3"]),
         (with_option("--sae-a", f"{SAE_B}/layers.4"), ["192", "128"]),
         (["compare", A, B, "--text", TEXT], ["dictionary or a site"]),

@@ -43,7 +43,7 @@ def test_random_pairs_are_not_similar(demo):
 
 
 def test_a_permuted_copy_of_an_sae_is_recovered_whole(demo):
-    acts = demo.cells["layers.1", "layers.3"].spaces["a"].activations
+    acts = demo.cells["layers.2", "layers.3"].spaces["a"].activations
     order = np.random.default_rng(0).permutation(acts.n_features)
     copy = FeatureActivations.from_csr(acts.indptr, order[acts.indices], acts.values, acts.n_features)
     matches = match(acts, copy, min_activations=20)
@@ -53,7 +53,7 @@ def test_a_permuted_copy_of_an_sae_is_recovered_whole(demo):
 
 
 def test_rolled_tokens_collapse_the_correlations(demo):
-    cell = demo.cells["layers.1", "layers.3"]
+    cell = demo.cells["layers.2", "layers.3"]
     a, b = (space.activations for space in cell.spaces.values())
     half = b.n_tokens // 2
     cut = b.indptr[half]

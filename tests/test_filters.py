@@ -88,7 +88,7 @@ def test_correlation_band_ends_are_kept():
         "...",
         "?!",
         " -",
-        "–",
+        "\N{EN DASH}",
         "<|endoftext|>",
         " <bos>",
         "<pad>",

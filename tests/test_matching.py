@@ -1,11 +1,11 @@
 """match and its pairing rules against textbook correlations."""
 
 import numpy as np
-import oracles
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import oracles
 from analogue import FeatureActivations, match
 from analogue.matching import pair_correlations
 

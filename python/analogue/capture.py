@@ -177,8 +177,9 @@ def _check_widths(
     widths = _widths(model, modules)
     for site, dictionary in dictionaries.items():
         if dictionary.d_in != widths[site]:
-            every = _widths(model, {name: find_module(model, name) for name in available_sites(model)})
-            fitting = listed([name for name, width in every.items() if width == dictionary.d_in])
+            candidates = {name: find_module(model, name) for name in available_sites(model)}
+            every = _widths(model, candidates)
+            fitting = listed([name for name in candidates if every[name] == dictionary.d_in])
             raise ValueError(
                 f"the dictionary for {site} takes vectors of width {dictionary.d_in}, but {site} gives {widths[site]}; "
                 f"sites of width {dictionary.d_in}: {fitting or 'none'}"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _DEFAULT_CONTEXT = 256
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Corpus:
     """Documents as token blocks of one context length; a block never holds tokens of two documents.
 
@@ -205,6 +205,10 @@ class Corpus:
             raise ValueError("a corpus must hold at least one document, got none")
         names, texts, ids, offsets = zip(*documents, strict=True)
         return cls(texts, names, ids, offsets, length, prefix, suffix, frozenset(special), keep_special)
+
+    def __repr__(self) -> str:
+        counts = f"{self.n_documents} documents, {self.n_blocks} blocks, {self.n_tokens} tokens, {self.n_kept} kept"
+        return f"Corpus({counts}, context_length={self.context_length})"
 
     @property
     def n_documents(self) -> int:

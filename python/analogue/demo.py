@@ -12,7 +12,7 @@ from .corpus import Corpus
 from .grid import Grid, compare
 from .sides import load_side, shared_context_length
 
-SITES = {"model_a": ("layers.1", "layers.2"), "model_b": ("layers.3", "layers.4"), "control": ("layers.1",)}
+SITES = {"model_a": ("layers.2", "layers.3"), "model_b": ("layers.3", "layers.4"), "control": ("layers.2",)}
 _SAES = {"model_a": "sae_a", "model_b": "sae_b", "control": "sae_control"}
 
 
