@@ -8,46 +8,49 @@ import numpy as np
 import oracles
 from analogue import _core
 
-TOKENS, FEATURES, ACTIVE, K, SAMPLE = 30_000, 32_768, 32, 5, 64
+TOKENS, FEATURES, ACTIVE, K = 30_000, 32_768, 32, 5
+SLICE, SAMPLE = 2048, 64
 
 
 def timed(function, *arguments):
     start = perf_counter()
-    result = function(*arguments)
-    return perf_counter() - start, result
+    function(*arguments)
+    return perf_counter() - start
 
 
 def test_top_positions_beat_a_sort_of_each_column_two_hundredfold(benchmark):
-    """The rival is timed on 64 columns, dense already, and scaled to all: it would take a minute and 4 GB."""
+    """The rival has dense activations, token-major as an encoder gives them, and sorts one column after another.
+
+    It is timed on 64 columns of a 2 048-column slice, and scaled to all columns: whole, it would need 4 GB and a minute.
+    The sort is stable, as ties go to the earlier token.
+    """
     rng = np.random.default_rng(0)
     ids = np.sort((rng.integers(0, FEATURES, (TOKENS, 1)) + 1009 * np.arange(ACTIVE)) % FEATURES, axis=1)
     values = rng.random(TOKENS * ACTIVE, dtype=np.float32) + np.float32(0.1)
     side = np.arange(TOKENS + 1) * ACTIVE, ids.astype(np.int32).ravel(), values, FEATURES
-    sample = rng.choice(FEATURES, SAMPLE, replace=False)
-    dense = np.zeros((SAMPLE, TOKENS), dtype=np.float32)
-    rows, place = np.repeat(np.arange(TOKENS), ACTIVE), np.full(FEATURES, -1)
-    place[sample] = np.arange(SAMPLE)
-    drawn = place[side[1]] >= 0
-    dense[place[side[1][drawn]], rows[drawn]] = values[drawn]
+    dense = np.zeros((TOKENS, SLICE), dtype=np.float32)
+    in_slice = ids.ravel() < SLICE
+    dense[np.repeat(np.arange(TOKENS), ACTIVE)[in_slice], ids.ravel()[in_slice]] = values[in_slice]
+    sample = rng.choice(SLICE, SAMPLE, replace=False)
 
     def sort_each():
-        return [np.argsort(-column)[:K] for column in dense]
+        return [np.argsort(-dense[:, feature], kind="stable")[:K] for feature in sample]
 
     def ours():
         return _core.top_positions(*side, K)
 
     seconds, rival_seconds = [], []
     for _ in range(5):
-        rival_seconds.append(timed(sort_each)[0] * FEATURES / SAMPLE)
-        seconds += [timed(ours)[0] for _ in range(3)]
+        rival_seconds.append(timed(sort_each) * FEATURES / SAMPLE)
+        seconds += [timed(ours) for _ in range(3)]
     positions, top_values = benchmark(ours)
-    wanted_positions, wanted_values = oracles.top_positions(dense.T, K)
+    wanted_positions, wanted_values = oracles.top_positions(dense[:, sample], K)
     np.testing.assert_array_equal(positions[sample], wanted_positions)
     np.testing.assert_array_equal(top_values[sample], wanted_values)
 
     ratio = median(rival_seconds) / median(seconds)
     benchmark.extra_info |= {"seconds": median(seconds), "rival_seconds_scaled": median(rival_seconds)}
     print(
-        f"\ntop {K}: {median(seconds):.4f} s against {median(rival_seconds):.0f} s (from {SAMPLE} columns): {ratio:.0f}x"
+        f"\ntop {K}: {median(seconds):.4f} s against {median(rival_seconds):.1f} s (from {SAMPLE} columns): {ratio:.0f}x"
     )
     assert ratio >= 200

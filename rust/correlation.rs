@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::Error;
 use crate::gustavson::{Contender, PackedRows, Worker};
 use crate::pairs::same_rows;
-use crate::side::{Partner, Side};
+use crate::side::{Desk, Partner, Side};
 use crate::sparse::Csr;
 
 /// Features of B a thread takes at a time.
@@ -88,14 +88,14 @@ fn settle(a: &Side, b: &Side, top: usize, workers: &[(Vec<f32>, Vec<Contender>)]
     let apart = b.extremes();
     (0..a.len() as u32)
         .into_par_iter()
-        .map_init(Vec::new, |seen, candidate| {
+        .map_init(Desk::default, |desk, candidate| {
             if f64::from(bars[candidate as usize]) <= a.best_apart(candidate, &apart) {
-                return (candidate, a.exhaustive(candidate, b, top, seen));
+                return (candidate, a.exhaustive(candidate, b, top, desk));
             }
             let start = contenders.partition_point(|pair| pair.0 < candidate);
             let partners: Vec<u32> =
                 contenders[start..].iter().take_while(|pair| pair.0 == candidate).map(|pair| pair.1).collect();
-            (candidate, a.settle(candidate, b, &partners, top))
+            (candidate, a.settle(candidate, b, &partners, top, desk))
         })
         .collect()
 }

@@ -5,8 +5,12 @@
 //! the upper end of its error bound reaches the `top`-th largest lower end seen so far, so the exact best are
 //! always among the contenders, whatever the order of the work.
 
-use crate::side::{Extremes, Partner, Side};
-use crate::sparse::{Column, Csr};
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::side::{Desk, Extremes, Partner, Side};
+use crate::sparse::Column;
 
 /// Candidates of A in one block: their places fit u16, and an index of that type needs no bounds check.
 const BLOCK: usize = 1 << 16;
@@ -33,24 +37,27 @@ impl PackedRows {
     fn new(side: &Side, first: usize) -> Self {
         let len = BLOCK.min(side.len() - first);
         let scales: Vec<f64> = (first..first + len).map(|candidate| side.scale(candidate as u32)).collect();
-        let csr: Csr = side.csr;
-        let mut packed = Self {
-            len,
-            offsets: Vec::with_capacity(csr.n_rows() + 1),
-            places: Vec::with_capacity(csr.nnz()),
-            values: Vec::with_capacity(csr.nnz()),
-        };
-        packed.offsets.push(0);
-        for row in 0..csr.n_rows() {
-            let (ids, values) = csr.row(row);
-            for (&id, &value) in ids.iter().zip(values) {
-                let place = side.candidate(id).map_or(usize::MAX, |c| (c as usize).wrapping_sub(first));
-                if let Some(scale) = scales.get(place) {
-                    packed.places.push(place as u16);
-                    packed.values.push((f64::from(value) * scale) as f32);
+        let pack = |rows: Range<usize>| {
+            let (mut ends, mut places, mut values) = (Vec::new(), Vec::new(), Vec::new());
+            for row in rows {
+                let (ids, of_row) = side.csr.row(row);
+                for (candidate, &value) in ids.iter().map(|&id| side.candidate(id)).zip(of_row) {
+                    let place = candidate.map_or(usize::MAX, |candidate| (candidate as usize).wrapping_sub(first));
+                    if let Some(scale) = scales.get(place) {
+                        places.push(place as u16);
+                        values.push((f64::from(value) * scale) as f32);
+                    }
                 }
+                ends.push(places.len());
             }
-            packed.offsets.push(packed.places.len());
+            (ends, places, values)
+        };
+        let mut packed = Self { len, offsets: vec![0], places: Vec::new(), values: Vec::new() };
+        for (ends, places, values) in side.csr.row_ranges().into_par_iter().map(pack).collect::<Vec<_>>() {
+            let start = packed.places.len();
+            packed.offsets.extend(ends.iter().map(|end| start + end));
+            packed.places.extend(places);
+            packed.values.extend(values);
         }
         packed
     }
@@ -62,11 +69,13 @@ impl PackedRows {
 
     #[inline]
     fn prefetch(&self, row: u32) {
-        let start = self.offsets[row as usize];
-        prefetch(self.places.as_ptr().wrapping_add(start));
-        prefetch(self.values.as_ptr().wrapping_add(start));
-        prefetch(self.values.as_ptr().wrapping_add(start + 16));
-        prefetch(self.values.as_ptr().wrapping_add(start + 31));
+        let (start, end) = (self.offsets[row as usize], self.offsets[row as usize + 1]);
+        for line in (start..end).step_by(32).chain([end]) {
+            prefetch(self.places.as_ptr().wrapping_add(line));
+        }
+        for line in (start..end).step_by(16).chain([end]) {
+            prefetch(self.values.as_ptr().wrapping_add(line));
+        }
     }
 }
 
@@ -183,7 +192,7 @@ pub struct Worker<'a> {
     sums: Box<[f32; BLOCK]>,
     long_sums: Vec<f64>,
     contenders: Contenders,
-    seen: Vec<u32>,
+    desk: Desk,
 }
 
 impl<'a> Worker<'a> {
@@ -196,7 +205,7 @@ impl<'a> Worker<'a> {
             sums: vec![UNTOUCHED; BLOCK].try_into().expect("BLOCK sums"),
             long_sums: Vec::new(),
             contenders: Contenders::new(a, top),
-            seen: Vec::new(),
+            desk: Desk::default(),
         }
     }
 
@@ -294,10 +303,10 @@ impl<'a> Worker<'a> {
         let Contenders { top, of_b, .. } = &self.contenders;
         let bar = self.contenders.bar_b();
         if f64::from(bar) <= self.b.best_apart(b, &self.apart) {
-            return self.b.exhaustive(b, self.a, *top, &mut self.seen);
+            return self.b.exhaustive(b, self.a, *top, &mut self.desk);
         }
         let partners: Vec<u32> = of_b.iter().filter(|(upper, _)| *upper >= bar).map(|&(_, partner)| partner).collect();
-        self.b.settle(b, self.a, &partners, *top)
+        self.b.settle(b, self.a, &partners, *top, &mut self.desk)
     }
 
     /// The bar of every candidate of A, and the contenders.

@@ -2,6 +2,9 @@
 
 use crate::sparse::Column;
 
+/// Above this ratio of lengths, searching the longer of two columns beats reading it.
+pub const SEARCH: usize = 16;
+
 /// What centring a column over `n` rows leaves; rows that are not stored count as zeros.
 #[derive(Clone, Copy, Debug)]
 pub struct Centred {
@@ -53,13 +56,28 @@ impl Together {
     pub fn new(a: Column, b: Column, centred_a: &Centred, centred_b: &Centred) -> Self {
         let mut sums = Self::default();
         for_common_rows(a.rows, b.rows, |i, j| {
-            let (from_a, from_b) = (f64::from(a.values[i]) - centred_a.mean, f64::from(b.values[j]) - centred_b.mean);
-            sums.products += from_a * from_b;
-            sums.sum_a += from_a;
-            sums.sum_b += from_b;
-            sums.count += 1;
+            sums.add(f64::from(a.values[i]) - centred_a.mean, f64::from(b.values[j]) - centred_b.mean);
         });
         sums
+    }
+
+    /// The same from `dense_a`, column `a` by rows with 0 where it does not fire.
+    pub fn looked_up(dense_a: &[f32], b: Column, centred_a: &Centred, centred_b: &Centred) -> Self {
+        let mut sums = Self::default();
+        for (&row, &of_b) in b.rows.iter().zip(b.values) {
+            let of_a = dense_a[row as usize];
+            if of_a != 0.0 {
+                sums.add(f64::from(of_a) - centred_a.mean, f64::from(of_b) - centred_b.mean);
+            }
+        }
+        sums
+    }
+
+    fn add(&mut self, from_a: f64, from_b: f64) {
+        self.products += from_a * from_b;
+        self.sum_a += from_a;
+        self.sum_b += from_b;
+        self.count += 1;
     }
 
     /// Sum of the centred products over all `n` rows: where both fire, where one does, where none does.
@@ -87,7 +105,6 @@ pub fn correlation(product: f64, squares_a: f64, squares_b: f64) -> f64 {
 
 /// Call `visit(i, j)` for every pair of places with one row, in order.
 fn for_common_rows(a: &[u32], b: &[u32], mut visit: impl FnMut(usize, usize)) {
-    const SEARCH: usize = 16; // above this ratio of lengths, searching the longer beats merging
     if b.len() / SEARCH > a.len() {
         search(a, b, visit);
     } else if a.len() / SEARCH > b.len() {

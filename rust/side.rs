@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use crate::moments::{Centred, Together};
+use crate::moments::{Centred, SEARCH, Together};
 use crate::sparse::{Column, Csc, Csr};
 
 /// A feature whose variance is at most this share of its mean square is constant.
@@ -74,33 +74,33 @@ impl<'a> Side<'a> {
         Extremes { smallest, largest }
     }
 
-    /// Exact correlations of a candidate with the given partners, the `top` best of them in order.
-    pub fn settle(&self, candidate: u32, other: &Side, partners: &[u32], top: usize) -> Vec<Partner> {
-        best(partners.iter().map(|&partner| (self.pearson(candidate, other, partner), partner)).collect(), top)
+    /// The `top` best of the given partners, in order, by their exact correlations.
+    pub fn settle(&self, candidate: u32, other: &Side, partners: &[u32], top: usize, desk: &mut Desk) -> Vec<Partner> {
+        best(self.exact(candidate, other, partners, desk), top)
     }
 
     /// The `top` best partners of a candidate, those that never fire together with it included.
     ///
-    /// Of these the correlation is -`m_a` `m_b` / (`s_a` `s_b`): they are walked in the order of m / s. `seen`
-    /// holds, for every partner, the last candidate it was seen with.
-    pub fn exhaustive(&self, candidate: u32, other: &Side, top: usize, seen: &mut Vec<u32>) -> Vec<Partner> {
-        seen.resize(other.len(), NONE);
-        let mut partners = Vec::new();
+    /// Of these the correlation is -`m_a` `m_b` / (`s_a` `s_b`): they are walked in the order of m / s.
+    pub fn exhaustive(&self, candidate: u32, other: &Side, top: usize, desk: &mut Desk) -> Vec<Partner> {
+        desk.seen.resize(other.len(), NONE);
+        let mut touched = Vec::new();
         for &row in self.column(candidate).rows {
             for partner in other.csr.row(row as usize).0.iter().filter_map(|&feature| other.candidate(feature)) {
-                if seen[partner as usize] != candidate {
-                    seen[partner as usize] = candidate;
-                    partners.push((self.pearson(candidate, other, partner), partner));
+                if desk.seen[partner as usize] != candidate {
+                    desk.seen[partner as usize] = candidate;
+                    touched.push(partner);
                 }
             }
         }
-        let touched = partners.len();
+        let mut partners = self.exact(candidate, other, &touched, desk);
+        let own = &self.centred[candidate as usize];
         let mut add = |&partner: &u32| {
-            if seen[partner as usize] == candidate {
+            if desk.seen[partner as usize] == candidate {
                 return true;
             }
-            let r = self.apart(candidate, other, partner);
-            let wanted = partners.get(touched + top - 1).is_none_or(|last| r >= last.0);
+            let r = Together::default().pearson(own, &other.centred[partner as usize], self.csr.n_rows());
+            let wanted = partners.get(touched.len() + top - 1).is_none_or(|last| r >= last.0);
             if wanted {
                 partners.push((r, partner));
             }
@@ -114,6 +114,29 @@ impl<'a> Side<'a> {
         best(partners, top)
     }
 
+    fn exact(&self, candidate: u32, other: &Side, partners: &[u32], desk: &mut Desk) -> Vec<Partner> {
+        let own = self.column(candidate);
+        desk.values.resize(self.csr.n_rows(), 0.0);
+        for (&row, &value) in own.rows.iter().zip(own.values) {
+            desk.values[row as usize] = value;
+        }
+        let correlation = |&partner: &u32| {
+            let column = other.column(partner);
+            let (centred, theirs) = (&self.centred[candidate as usize], &other.centred[partner as usize]);
+            let together = if column.len() / SEARCH > own.len() {
+                Together::new(own, column, centred, theirs)
+            } else {
+                Together::looked_up(&desk.values, column, centred, theirs)
+            };
+            (together.pearson(centred, theirs, self.csr.n_rows()), partner)
+        };
+        let found = partners.iter().map(correlation).collect();
+        for &row in own.rows {
+            desk.values[row as usize] = 0.0;
+        }
+        found
+    }
+
     fn by_mean(&self) -> &[u32] {
         self.by_mean.get_or_init(|| {
             let mut order: Vec<u32> = (0..self.len() as u32).collect();
@@ -121,18 +144,15 @@ impl<'a> Side<'a> {
             order
         })
     }
+}
 
-    fn pearson(&self, candidate: u32, other: &Side, partner: u32) -> f64 {
-        let (own, theirs) = (&self.centred[candidate as usize], &other.centred[partner as usize]);
-        let together = Together::new(self.column(candidate), other.column(partner), own, theirs);
-        together.pearson(own, theirs, self.csr.n_rows())
-    }
-
-    /// The same for a partner that never fires together with the candidate.
-    fn apart(&self, candidate: u32, other: &Side, partner: u32) -> f64 {
-        let (own, theirs) = (&self.centred[candidate as usize], &other.centred[partner as usize]);
-        Together::default().pearson(own, theirs, self.csr.n_rows())
-    }
+/// What one thread needs for exact answers.
+#[derive(Default)]
+pub struct Desk {
+    /// For every partner the last candidate it was seen with.
+    seen: Vec<u32>,
+    /// One column by rows, zeros elsewhere.
+    values: Vec<f32>,
 }
 
 /// The smallest and the largest standard mean of a side.

@@ -83,17 +83,23 @@ impl<'a> Csr<'a> {
 
     fn check_row(&self, side: &'static str, row: usize) -> Result<(), Error> {
         let (ids, values) = self.row(row);
-        if let Some(&got) = ids.iter().find(|&&id| id < 0 || id as usize >= self.n_features) {
+        let within = |id: i32| (id as u32 as usize) < self.n_features; // a negative id is a large one
+        let storable = |value: f32| value.is_finite() & (value != 0.0);
+        // Without early exits these are vector loops; which entry is wrong is asked only of a wrong row.
+        let fine = ids.iter().fold(true, |fine, &id| fine & within(id))
+            & ids.windows(2).fold(true, |fine, pair| fine & (pair[0] < pair[1]))
+            & values.iter().fold(true, |fine, &value| fine & storable(value));
+        if fine {
+            return Ok(());
+        }
+        if let Some(&got) = ids.iter().find(|&&id| !within(id)) {
             return Err(Error::Id { name: format!("{side}indices"), end: self.n_features, got: i64::from(got) });
         }
         if let Some([previous, next]) = ids.windows(2).find(|pair| pair[0] >= pair[1]) {
             return Err(Error::Order { side, row, previous: *previous, next: *next });
         }
-        if let Some(at) = values.iter().position(|value| !value.is_finite() || *value == 0.0) {
-            let position = self.span(row).start + at;
-            return Err(Error::Value { side, position, got: values[at].to_string() });
-        }
-        Ok(())
+        let at = values.iter().take_while(|&&value| storable(value)).count();
+        Err(Error::Value { side, position: self.span(row).start + at, got: values[at].to_string() })
     }
 
     pub(crate) fn n_rows(&self) -> usize {
@@ -117,6 +123,12 @@ impl<'a> Csr<'a> {
         self.values.len()
     }
 
+    /// The rows in ranges to share out among the threads.
+    pub(crate) fn row_ranges(&self) -> Vec<Range<usize>> {
+        let length = self.n_rows().div_ceil(4 * rayon::current_num_threads()).max(1);
+        (0..self.n_rows()).step_by(length).map(|start| start..self.n_rows().min(start + length)).collect()
+    }
+
     /// Where row `t` lies in the arrays.
     pub(crate) fn span(&self, row: usize) -> Range<usize> {
         self.indptr[row] as usize..self.indptr[row + 1] as usize
@@ -138,14 +150,10 @@ impl<'a> Csr<'a> {
     /// A radix partition into ranges of features, then a counting sort inside each range, so that both passes
     /// write to few places at a time and every write stays in a slice its thread owns.
     pub(crate) fn transpose_by(&self, row_at: impl Fn(usize) -> usize + Sync) -> Csc {
-        let n_rows = self.n_rows();
         let width = self.n_features.div_ceil(64).max(1);
         let n_ranges = self.n_features.div_ceil(width);
-        let chunk = n_rows.div_ceil(4 * rayon::current_num_threads()).max(1);
-        let chunks: Vec<(Vec<Entry>, Vec<usize>)> = (0..n_rows.div_ceil(chunk))
-            .into_par_iter()
-            .map(|i| self.partition(i * chunk..n_rows.min((i + 1) * chunk), &row_at, width, n_ranges))
-            .collect();
+        let partition = |places| self.partition(places, &row_at, width, n_ranges);
+        let chunks: Vec<(Vec<Entry>, Vec<usize>)> = self.row_ranges().into_par_iter().map(partition).collect();
 
         let mut offsets = vec![0; self.n_features + 1];
         let mut rows = vec![0; self.nnz()];

@@ -195,12 +195,24 @@ def train_model(side: Side, train: torch.Tensor, held_out: torch.Tensor) -> tupl
 
 @torch.no_grad()
 def block_outputs(model: GPTNeoXForCausalLM, blocks: torch.Tensor, sites: tuple[int, ...]) -> dict[int, torch.Tensor]:
-    """Outputs of the named blocks, (tokens, width) each, without position 0 of every block of text."""
+    """Outputs of the named blocks, (tokens, width) each, without position 0 of every block of text.
+
+    By hooks: the last of transformers' hidden states is the last block's output after the final norm.
+    """
     kept: dict[int, list[torch.Tensor]] = {site: [] for site in sites}
+
+    def keep(site: int, output: torch.Tensor | tuple[torch.Tensor, ...]) -> None:
+        hidden = output[0] if isinstance(output, tuple) else output
+        kept[site].append(hidden[:, 1:].reshape(-1, hidden.shape[-1]))
+
+    hooks = [
+        model.gpt_neox.layers[site].register_forward_hook(lambda _, __, output, site=site: keep(site, output))
+        for site in sites
+    ]
     for rows in blocks.split(64):
-        states = model.gpt_neox(rows, output_hidden_states=True).hidden_states
-        for site in sites:
-            kept[site].append(states[site + 1][:, 1:].reshape(-1, states[site + 1].shape[-1]))
+        model.gpt_neox(rows)
+    for hook in hooks:
+        hook.remove()
     return {site: torch.cat(parts) for site, parts in kept.items()}
 
 

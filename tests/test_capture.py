@@ -10,7 +10,7 @@ from analogue.capture import capture, site_width
 from analogue.corpus import Corpus
 from analogue.dictionaries import neurons
 from analogue.dictionaries.autoencoder import SparseAutoencoder, TopK
-from analogue.sites import available_sites, find_module
+from analogue.sites import available_sites, find_module, neuron_directions, reads_input
 
 BLOCKS = {
     "gpt_neox": "layers",
@@ -83,7 +83,7 @@ def test_sites_against_hidden_states_and_plain_hooks(family):
         for name, path in zip(("attention", "mlp"), PARTS[family], strict=True):
             modules[f"layers.{n}.{name}"] = block.get_submodule(path)
     expected, states = hooked(model, corpus, modules)
-    assert set(available_sites(model)) == set(modules)
+    assert {site for site in available_sites(model) if not reads_input(site)} == set(modules)
     for site, ours in zip(modules, dense(model, corpus, *modules, batch_size=3), strict=True):
         np.testing.assert_allclose(ours, expected[site], atol=2e-5, rtol=2e-5, err_msg=site)
     for n in range(3):
@@ -99,6 +99,19 @@ def test_parts_are_what_a_block_adds_to_the_residual_stream(family):
     )
     assert np.abs(attention).max() > 0.01
     np.testing.assert_allclose(before + attention + mlp, after, atol=2e-5)
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_neurons_write_their_directions(family):
+    """What the MLP adds is the sum of its neurons' directions, each times its activation, and the bias."""
+    model, corpus, site = MODELS[family], corpus_of(family), "layers.2.mlp.neurons"
+    w_dec = neuron_directions(model, site).detach().numpy()
+    dictionary = neurons(len(w_dec), site, torch.from_numpy(w_dec))
+    captured = capture(model, corpus, {site: dictionary, "layers.2.mlp": neurons(24, "layers.2.mlp")})
+    bias = getattr(find_module(model, site), "bias", None)
+    written = captured[site].to_dense() @ w_dec + (0 if bias is None else bias.detach().numpy())
+    np.testing.assert_allclose(written, captured["layers.2.mlp"].to_dense(), atol=2e-5, rtol=1e-4)
+    assert neuron_directions(model, "layers.2.mlp") is None
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
@@ -243,8 +256,8 @@ def test_widths():
     model = MODELS["gpt_neox"]
     assert site_width(model, "layers.2") == 24
     assert site_width(model, "layers.0.mlp.dense_h_to_4h") == 40
-    with pytest.raises(ValueError, match="sites of width 40: none"):
-        capture(model, CORPORA["plain"], {"layers.0": neurons(40, "layers.0")})
+    with pytest.raises(ValueError, match="sites of width 41: none"):
+        capture(model, CORPORA["plain"], {"layers.0": neurons(41, "layers.0")})
 
 
 def test_the_width_error_names_the_sites_that_fit_before_the_text_is_read():
@@ -255,7 +268,7 @@ def test_the_width_error_names_the_sites_that_fit_before_the_text_is_read():
     assert steps == []
     assert str(raised.value) == (
         f"the dictionary for {site} takes vectors of width 24, but {site} gives 40; sites of width 24: "
-        + ", ".join(available_sites(model))
+        + ", ".join(site for site in available_sites(model) if not reads_input(site))
     )
 
 
@@ -263,7 +276,9 @@ def test_long_lists_of_sites_are_cut_short():
     model = tiny.model("gpt_neox")
     model.layers.extend(tiny.model("gpt_neox").layers)
     model.config.num_hidden_layers = 8
-    with pytest.raises(ValueError, match=r"no site 'layers.8'; it has layers\.0, .* and 12 more up to layers\.7\.mlp"):
+    with pytest.raises(
+        ValueError, match=r"no site 'layers.8'; it has layers\.0, .* and 20 more up to layers\.7\.mlp\.neurons"
+    ):
         find_module(model, "layers.8")
 
 

@@ -109,11 +109,16 @@ def test_grid_and_json(run, tmp_path):
     assert cell.labels[0].n_features == 2048
 
 
-def test_neurons_without_sae(run, tmp_path):
-    sites = ["--site-a", "layers.1", "--site-b", "layers.2"]
-    status, printed, _ = run("compare", A, B, *sites, "--text", TEXT, *SMALL, "--out", tmp_path / "run", "--json")
+@pytest.mark.parametrize(("part", "rows", "features"), [("", "activations", 128), (".mlp.neurons", "decoder", 512)])
+def test_neurons_without_sae(run, tmp_path, part, rows, features):
+    sites = ["--site-a", f"layers.2{part}", "--site-b", f"layers.3{part}"]
+    out = tmp_path / "run"
+    status, printed, _ = run("compare", A, B, *sites, "--text", TEXT, *SMALL, "--out", out, "--json")
     assert status == 0
-    assert {score["rows"] for score in json.loads(printed)["scores"]} == {"activations"}
+    assert {score["rows"] for score in json.loads(printed)["scores"]} == {rows}
+    read = analogue.load_comparison(out)
+    assert read.labels[0].n_features == features
+    assert read.directions["a"].shape[1] == (128 if rows == "decoder" else read.spaces["a"].activations.n_tokens)
 
 
 @pytest.fixture

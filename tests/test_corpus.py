@@ -217,9 +217,9 @@ BAD = [
     (
         lambda: Corpus.from_texts(["a", ""], PLAIN),
         ValueError,
-        r"texts\[1\] must have at least one token, got the text ''",
+        r"texts\[1\] must hold text, but it is empty",
     ),
-    (lambda: Corpus.from_texts([" "], TOKENIZERS["bert"]), ValueError, "at least one token, got the text ' '"),
+    (lambda: Corpus.from_texts([" "], TOKENIZERS["bert"]), ValueError, "must hold text, but it is empty"),
     (lambda: Corpus.from_texts(["ab\ud800"], PLAIN), ValueError, "half a surrogate pair at character 2"),
     (lambda: Corpus.from_texts(["a"], Slow()), TypeError, "must be a fast tokenizer .* got Slow"),
     (lambda: Corpus.from_texts(["a"], PLAIN.backend_tokenizer), TypeError, "fast tokenizer .* got Tokenizer"),
@@ -257,11 +257,11 @@ def test_bad_input(call, error, match):
 @pytest.mark.parametrize(
     ("name", "content", "match"),
     [
-        ("a.txt", b"", r"a\.txt must have at least one token"),
+        ("a.txt", b"", r"a\.txt must hold text, but it is empty"),
         ("a.txt", b"ab\xff", r"a\.txt must be UTF-8, got byte 0xff at 2"),
         ("a.csv", b"a", r"must end in \.txt or \.jsonl, got .*a\.csv"),
         ("a.jsonl", b"", "at least one document"),
-        ("a.jsonl", b'{"text": "a"}\n{"text": ""}', r"a\.jsonl:2 must have at least one token"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": ""}', r"a\.jsonl:2 must hold text, but it is empty"),
         ("a.jsonl", b'{"text": "a"}\n{"text": "\xff"}', r"a\.jsonl:2 must be UTF-8, got byte 0xff"),
         ("a.jsonl", b'{"text": "a"}\n{"text": ', r"a\.jsonl:2 must be a JSON object: Expecting value"),
         ("a.jsonl", b'\n["a"]', r"a\.jsonl:2 must be a JSON object, got list"),

@@ -81,22 +81,21 @@ def pair_ids(cell):
 
 
 @pytest.mark.parametrize("name", SITES)
-def test_saes_explain_the_held_out_text(name):
-    from analogue.capture import available_sites
+def test_saes_explain_the_held_out_text(demo, name):
+    side, tokenizer = load_side(folder() / name, sites=SITES[name])
+    corpus = Corpus.from_files([folder() / "held_out.jsonl"], tokenizer, context_length=shared_context_length([side]))
+    inputs = capture(side.model, corpus, side.dictionaries)
+    captured = {space.site: space.activations for space in spaces_of(demo, name)}
+    for site in SITES[name]:
+        x, codes = torch.from_numpy(inputs[site].to_dense()), torch.from_numpy(captured[site].to_dense())
+        left = x - load_dictionary(folder() / MODELS[name], site=site).decode(codes)
+        assert 1 - left.pow(2).sum() / (x - x.mean(0)).pow(2).sum() > 0.85
+        assert np.diff(captured[site].indptr).max() <= 16
 
-    saes = [folder() / MODELS[name]] * len(SITES[name])
-    side, tokenizer = load_side(folder() / name, saes, SITES[name])
-    assert set(SITES[name]) <= set(available_sites(side.model))
-    corpus = Corpus.from_files(
-        [folder() / "held_out.jsonl"], tokenizer, context_length=shared_context_length([side]), max_tokens=8000
-    )
-    for site, dictionary in side.dictionaries.items():
-        acts = capture(side.model, corpus, {site: dictionary})[site]
-        inputs = capture(side.model, corpus, {site: load_side(folder() / name, sites=[site])[0].dictionaries[site]})
-        x = torch.from_numpy(inputs[site].to_dense())
-        left = (x - dictionary.decode(torch.from_numpy(acts.to_dense()))).pow(2).sum()
-        assert 1 - left / (x - x.mean(0)).pow(2).sum() > 0.85
-        assert np.diff(acts.indptr).max() <= 16
+
+def spaces_of(demo, name):
+    comparisons = [demo.control] if name == "control" else demo.cells.values()
+    return [comparison.spaces["b" if name == "model_b" else "a"] for comparison in comparisons]
 
 
 def test_the_pair_is_small_and_its_text_is_large_enough(demo):

@@ -14,7 +14,7 @@ from .activations import FeatureActivations
 from .corpus import Corpus
 from .dictionaries import Dictionary
 from .ops import infer_device
-from .sites import available_sites, check_model, find_module, listed
+from .sites import available_sites, check_model, find_module, listed, reads_input
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,9 +124,10 @@ def _outputs(
 
     found: dict[str, Tensor] = {}
 
-    def hook(site: str) -> Callable[[Module, Any, Any], None]:
-        def take(module: Module, inputs: Any, output: Any) -> None:  # noqa: ARG001
-            hidden = output[0] if isinstance(output, tuple) else output
+    def hook(site: str) -> Callable[..., None]:
+        def take(*seen: Any) -> None:
+            hidden = seen[-1]  # a forward hook sees module, inputs, output; a pre-hook module, inputs
+            hidden = hidden[0] if isinstance(hidden, tuple) else hidden
             if isinstance(hidden, torch.Tensor) and hidden.shape[:-1] == (ids.numel(),):
                 hidden = hidden.view(*ids.shape, -1)  # OPT's MLP sees one long row of tokens
             if not isinstance(hidden, torch.Tensor) or hidden.shape[:-1] != ids.shape:
@@ -138,7 +139,10 @@ def _outputs(
 
         return take
 
-    handles = [module.register_forward_hook(hook(site)) for site, module in modules.items()]
+    handles = [
+        module.register_forward_pre_hook(hook(site)) if reads_input(site) else module.register_forward_hook(hook(site))
+        for site, module in modules.items()
+    ]
     try:
         with _evaluation(model), torch.inference_mode():
             model(input_ids=ids, attention_mask=attention, use_cache=False)

@@ -139,6 +139,7 @@ def compare_command(
         text_field=text_field,
         keep_special=keep_special,
         max_tokens=max_tokens,
+        extra_special_ids=tokenizer_b.all_special_ids,
     )
     with _progress() as progress:
         result = compare(
@@ -191,8 +192,8 @@ def _progress() -> Iterator[Progress]:
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text("" if speed is None else f"{speed:,.0f} {task.fields['unit']}/s")
+            elapsed = task.finished_time or task.elapsed
+            return Text(f"{task.completed / elapsed:,.0f} {task.fields['unit']}/s" if elapsed else "")
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate())
     with Bars(*columns, console=Console(stderr=True)) as bars:

@@ -114,6 +114,8 @@ def _decoded(content: bytes, name: str) -> str:
 def _check_text(name: str, text: Any) -> None:
     if not isinstance(text, str):
         raise TypeError(f"{name} must be a string, got {type(text).__name__}")
+    if not text.strip():
+        raise ValueError(f"{name} must hold text, but it is empty")
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .capture import site_width
 from .dictionaries import Dictionary, load_dictionary, neurons
 from .files import tree_sha256
+from .sites import neuron_directions
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +81,9 @@ def load_side(
                 raise ValueError(f"{path} does not say which site it was trained at; name the site")
             dictionaries[place] = dictionary
     else:
-        dictionaries = {site: neurons(site_width(network, site), site) for site in sites}
+        dictionaries = {
+            site: neurons(site_width(network, site), site, neuron_directions(network, site)) for site in sites
+        }
     folder = Path(model)
     files = tree_sha256(folder) if folder.is_dir() else {}
     return Side(network, dictionaries, str(model), files), tokenizer

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.nn import Module
     from transformers import PreTrainedModel
 
@@ -16,6 +17,9 @@ _PARTS = {
     "attention": ("attention.output.dense", "self_attention.dense", "attention", "self_attn", "attn"),
     "mlp": ("mlp.dense_4h_to_h", "mlp", "output.dense", "ffn", "fc2"),
 }
+# What reads the MLP's neurons and writes to the residual stream.
+_NEURONS = "mlp.neurons"
+_PROJECTIONS = ("mlp.dense_4h_to_h", "mlp.down_proj", "mlp.c_proj", "mlp.fc_out", "output.dense", "fc2")
 _LISTED = 12
 
 
@@ -24,7 +28,8 @@ def available_sites(model: PreTrainedModel) -> list[str]:
 
     ``layers.N`` is the output of block N: the residual stream after it (``hidden_states[N + 1]``; of the last block,
     before the final norm). ``layers.N.attention`` and ``layers.N.mlp`` are the outputs of its attention and its MLP,
-    before any norm that follows and before they are added to the residual stream. Any other module, such as
+    before any norm that follows and before they are added to the residual stream. ``layers.N.mlp.neurons`` are the
+    MLP's neurons after the nonlinearity (and the gate): the input of its output projection. Any other module, such as
     ``layers.N.post_feedforward_layernorm`` or ``embed_in``, is a site by its path: under its block, in ``base_model``,
     or in the model.
 
@@ -35,13 +40,13 @@ def available_sites(model: PreTrainedModel) -> list[str]:
     """
     sites = []
     for number, block in enumerate(_blocks(model)):
-        parts = [part for part in _PARTS if _part(block, part) is not None]
+        parts = [part for part in (*_PARTS, _NEURONS) if _inside(block, part) is not None]
         sites += [f"layers.{number}", *(f"layers.{number}.{part}" for part in parts)]
     return sites
 
 
 def find_module(model: PreTrainedModel, site: str) -> Module:
-    """Return the module whose output a site is; see `available_sites` for the names.
+    """Return the module whose output a site is (of neurons: whose input); see `available_sites` for the names.
 
     Raises
     ------
@@ -62,6 +67,28 @@ def find_module(model: PreTrainedModel, site: str) -> Module:
         there = listed(available_sites(model)) or "no list of blocks that could be told from others"
         raise ValueError(f"the model has no site {site!r}; it has {there}, and its modules by their paths")
     return module
+
+
+def reads_input(site: str) -> bool:
+    """Say whether a site is the input of its module, as the neurons of an MLP are."""
+    return site.endswith(f".{_NEURONS}")
+
+
+def neuron_directions(model: PreTrainedModel, site: str) -> Tensor | None:
+    """Return what each neuron of an MLP writes: the rows of its output projection.
+
+    Returns
+    -------
+    Tensor, shape (neurons, width of the residual stream), or None
+        None for every other site.
+    """
+    from transformers.pytorch_utils import Conv1D
+
+    if not reads_input(site):
+        return None
+    projection: Any = find_module(model, site)
+    weight: Tensor = projection.weight
+    return weight if isinstance(projection, Conv1D) else weight.T  # Conv1D (GPT-2) holds (in, out), Linear (out, in)
 
 
 def listed(sites: Sequence[str]) -> str:
@@ -96,11 +123,8 @@ def _blocks(model: PreTrainedModel) -> list[Module]:
 def _inside(block: Module, path: str | None) -> Module | None:
     if path is None:
         return block
-    return _part(block, path) if path in _PARTS else _submodule(block, path)
-
-
-def _part(block: Module, part: str) -> Module | None:
-    return next((module for path in _PARTS[part] if (module := _submodule(block, path)) is not None), None)
+    paths = _PROJECTIONS if path == _NEURONS else _PARTS.get(path, (path,))
+    return next((module for path in paths if (module := _submodule(block, path)) is not None), None)
 
 
 def _submodule(root: Any, path: str) -> Module | None:
