@@ -173,6 +173,12 @@ impl Contenders {
     }
 }
 
+/// The lesser of two numbers that are not NaN, in one instruction.
+#[inline]
+fn lesser(x: f32, y: f32) -> f32 {
+    if x < y { x } else { y }
+}
+
 /// Put a lower bound among the largest; returns the new bar.
 fn raise(bounds: &mut [f32], lower: f32) -> f32 {
     let at = bounds.partition_point(|&bound| bound >= lower);
@@ -192,6 +198,7 @@ pub struct Worker<'a> {
     sums: Box<[f32; BLOCK]>,
     long_sums: Vec<f64>,
     contenders: Contenders,
+    reaching: Vec<(u16, f32)>,
     desk: Desk,
 }
 
@@ -205,6 +212,7 @@ impl<'a> Worker<'a> {
             sums: vec![UNTOUCHED; BLOCK].try_into().expect("BLOCK sums"),
             long_sums: Vec::new(),
             contenders: Contenders::new(a, top),
+            reaching: Vec::new(),
             desk: Desk::default(),
         }
     }
@@ -234,6 +242,7 @@ impl<'a> Worker<'a> {
             if run > 0 {
                 self.bank(block.len);
             }
+            let sums = &mut *self.sums;
             for (i, (&row, &value)) in rows.iter().zip(values).enumerate() {
                 if let Some(&ahead) = rows.get(i + AHEAD) {
                     block.prefetch(ahead);
@@ -242,7 +251,7 @@ impl<'a> Worker<'a> {
                 let (places, values) = block.row(row);
                 updates += places.len();
                 for (&place, &value) in places.iter().zip(values) {
-                    self.sums[usize::from(place)] += weight * value;
+                    sums[usize::from(place)] += weight * value;
                 }
             }
         }
@@ -266,14 +275,18 @@ impl<'a> Worker<'a> {
     /// Look at the sums that were touched, and clear them.
     fn walk(&mut self, number: usize, rows: &[u32], pass: Pass) {
         let block = &self.blocks[number];
+        let sums = &mut *self.sums;
         for &row in rows {
+            let (targets, bar_b) = (&*self.contenders.targets[number], self.contenders.bar_b());
             for &place in block.row(row).0 {
-                let sum = std::mem::replace(&mut self.sums[usize::from(place)], UNTOUCHED);
-                let target = self.contenders.targets[number][usize::from(place)];
-                let upper = pass.upper(sum, target.mean);
-                if upper >= target.bar || upper >= self.contenders.bar_b() {
-                    self.contenders.offer(number, place, sum, pass);
+                let sum = std::mem::replace(&mut sums[usize::from(place)], UNTOUCHED);
+                let target = targets[usize::from(place)];
+                if pass.upper(sum, target.mean) >= lesser(target.bar, bar_b) {
+                    self.reaching.push((place, sum));
                 }
+            }
+            for (place, sum) in self.reaching.drain(..) {
+                self.contenders.offer(number, place, sum, pass);
             }
         }
     }
@@ -288,7 +301,7 @@ impl<'a> Worker<'a> {
             let targets = &self.contenders.targets[number][places.clone()];
             let reaching = self.sums[places.clone()].iter().zip(targets).fold(0, |any, (&sum, target)| {
                 let upper = pass.upper(sum, target.mean);
-                any | u32::from(upper >= target.bar) | u32::from(upper >= bar)
+                any | u32::from(upper >= lesser(target.bar, bar))
             });
             if reaching > 0 {
                 for place in places.clone() {
