@@ -22,13 +22,14 @@ pub struct BestPartners {
 }
 
 impl BestPartners {
-    fn new(of: &Side, other: &Side, top: usize, found: impl IntoIterator<Item = (u32, Vec<Partner>)>) -> Self {
+    /// `found` holds partners of one candidate after another, best first.
+    fn new(of: &Side, top: usize, found: &[Vec<(u32, Partner)>]) -> Self {
         let mut ids = vec![-1; of.csr.n_features() * top];
         let mut correlations = vec![0.0; of.csr.n_features() * top];
-        for (candidate, partners) in found {
-            let start = of.features[candidate as usize] as usize * top;
-            for (at, (r, partner)) in (start..).zip(partners) {
-                ids[at] = i64::from(other.features[partner as usize]);
+        for partners in found.iter().flat_map(|found| found.chunk_by(|x, y| x.0 == y.0)) {
+            let start = of.candidates[partners[0].0 as usize].feature as usize * top;
+            for (at, &(_, (r, partner))) in (start..).zip(partners) {
+                ids[at] = i64::from(partner);
                 correlations[at] = r;
             }
         }
@@ -63,18 +64,20 @@ pub fn best_partners(
             if start as usize >= b.len() {
                 return (found, worker.finish());
             }
-            found.extend((start..(b.len() as u32).min(start + STRIDE)).map(|b| (b, worker.visit(b))));
+            for b in start..(b.len() as u32).min(start + STRIDE) {
+                found.extend(worker.visit(b).iter().map(|&partner| (b, partner)));
+            }
         }
     })
     .into_iter()
     .unzip();
-    let of_b = BestPartners::new(&b, &a, top, found.into_iter().flatten());
-    let of_a = BestPartners::new(&a, &b, top, settle(&a, &b, top, &workers));
+    let of_b = BestPartners::new(&b, top, &found);
+    let of_a = BestPartners::new(&a, top, &settle(&a, &b, top, &workers));
     Ok((of_b, of_a))
 }
 
 /// Decide among the contenders of every feature of A.
-fn settle(a: &Side, b: &Side, top: usize, workers: &[(Vec<f32>, Vec<Contender>)]) -> Vec<(u32, Vec<Partner>)> {
+fn settle(a: &Side, b: &Side, top: usize, workers: &[(Vec<f32>, Vec<Contender>)]) -> Vec<Vec<(u32, Partner)>> {
     let bars: Vec<f32> = (0..a.len())
         .map(|candidate| workers.iter().map(|(bars, _)| bars[candidate]).fold(f32::NEG_INFINITY, f32::max))
         .collect();
@@ -85,18 +88,24 @@ fn settle(a: &Side, b: &Side, top: usize, workers: &[(Vec<f32>, Vec<Contender>)]
         .map(|contender| (contender.a, contender.b))
         .collect();
     contenders.par_sort_unstable();
-    let apart = b.extremes();
-    (0..a.len() as u32)
+    let (apart, candidates) = (b.extremes(), 0..a.len() as u32);
+    candidates
         .into_par_iter()
-        .map_init(Desk::default, |desk, candidate| {
-            if f64::from(bars[candidate as usize]) <= a.best_apart(candidate, &apart) {
-                return (candidate, a.exhaustive(candidate, b, top, desk));
-            }
-            let start = contenders.partition_point(|pair| pair.0 < candidate);
-            let partners: Vec<u32> =
-                contenders[start..].iter().take_while(|pair| pair.0 == candidate).map(|pair| pair.1).collect();
-            (candidate, a.settle(candidate, b, &partners, top, desk))
-        })
+        .fold(
+            || (Desk::default(), Vec::new()),
+            |(mut desk, mut found), candidate| {
+                let best = if f64::from(bars[candidate as usize]) <= a.best_apart(candidate, apart) {
+                    a.exhaustive(candidate, b, top, &mut desk)
+                } else {
+                    let start = contenders.partition_point(|pair| pair.0 < candidate);
+                    let own = contenders[start..].iter().take_while(|pair| pair.0 == candidate);
+                    a.settle(candidate, b, own.map(|pair| pair.1), top, &mut desk)
+                };
+                found.extend(best.iter().map(|&partner| (candidate, partner)));
+                (desk, found)
+            },
+        )
+        .map(|(_, found)| found)
         .collect()
 }
 

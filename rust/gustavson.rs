@@ -38,7 +38,9 @@ impl PackedRows {
         let len = BLOCK.min(side.len() - first);
         let scales: Vec<f64> = (first..first + len).map(|candidate| side.scale(candidate as u32)).collect();
         let pack = |rows: Range<usize>| {
-            let (mut ends, mut places, mut values) = (Vec::new(), Vec::new(), Vec::new());
+            let most = side.csr.span(rows.end - 1).end - side.csr.span(rows.start).start;
+            let mut ends = Vec::with_capacity(rows.len());
+            let (mut places, mut values) = (Vec::with_capacity(most), Vec::with_capacity(most));
             for row in rows {
                 let (ids, of_row) = side.csr.row(row);
                 for (candidate, &value) in ids.iter().map(|&id| side.candidate(id)).zip(of_row) {
@@ -52,8 +54,11 @@ impl PackedRows {
             }
             (ends, places, values)
         };
-        let mut packed = Self { len, offsets: vec![0], places: Vec::new(), values: Vec::new() };
-        for (ends, places, values) in side.csr.row_ranges().into_par_iter().map(pack).collect::<Vec<_>>() {
+        let parts: Vec<(Vec<usize>, Vec<u16>, Vec<f32>)> = side.csr.row_ranges().into_par_iter().map(pack).collect();
+        let total = parts.iter().map(|(_, places, _)| places.len()).sum();
+        let (places, values) = (Vec::with_capacity(total), Vec::with_capacity(total));
+        let mut packed = Self { len, offsets: vec![0], places, values };
+        for (ends, places, values) in parts {
             let start = packed.places.len();
             packed.offsets.extend(ends.iter().map(|end| start + end));
             packed.places.extend(places);
@@ -99,7 +104,7 @@ pub struct Contender {
     pub upper: f32,
 }
 
-/// What the hot loop knows of a candidate of A: its standard mean, and the bar for its next contender.
+/// What is known of a candidate of A: its standard mean, and the bar for its next contender.
 #[derive(Clone, Copy)]
 struct Target {
     mean: f32,
@@ -108,69 +113,76 @@ struct Target {
 
 /// The pairs of one thread that may be among the best, for the feature of B at hand and for all of A.
 struct Contenders {
-    top: usize,
     /// Place by place of every block.
     targets: Vec<Box<[Target; BLOCK]>>,
-    /// The `top` largest lower bounds of every candidate of A, largest first; the last is the bar.
-    lower_a: Vec<f32>,
+    means_b: Extremes,
+    /// The `top` - 1 lower bounds above the bar of every candidate of A, largest first.
+    above_a: Vec<f32>,
     of_a: Vec<Contender>,
     room: usize,
-    lower_b: Vec<f32>,
+    bar_b: f32,
+    above_b: Vec<f32>,
     of_b: Vec<(f32, u32)>,
 }
 
 impl Contenders {
-    fn new(a: &Side, top: usize) -> Self {
+    fn new(a: &Side, b: &Side, top: usize) -> Self {
         let target = |mean: f64| Target { mean: mean as f32, bar: f32::NEG_INFINITY };
         let block = |means: &[f64]| {
-            let mut targets = vec![target(0.0); BLOCK];
+            let mut targets = boxed(target(0.0));
             for (place, &mean) in targets.iter_mut().zip(means) {
                 *place = target(mean);
             }
-            targets.try_into().unwrap_or_else(|_| unreachable!("BLOCK targets"))
+            targets
         };
         Self {
-            top,
             targets: a.means.chunks(BLOCK).map(block).collect(),
-            lower_a: vec![f32::NEG_INFINITY; a.len() * top],
+            means_b: b.extremes().moderate(),
+            above_a: vec![f32::NEG_INFINITY; a.len() * (top - 1)],
             of_a: Vec::new(),
             room: 4 * a.len() * top,
-            lower_b: vec![f32::NEG_INFINITY; top],
+            bar_b: f32::NEG_INFINITY,
+            above_b: vec![f32::NEG_INFINITY; top - 1],
             of_b: Vec::new(),
         }
     }
 
     fn start(&mut self) {
-        self.lower_b.fill(f32::NEG_INFINITY);
+        self.bar_b = f32::NEG_INFINITY;
+        self.above_b.fill(f32::NEG_INFINITY);
         self.of_b.clear();
     }
 
-    fn bar_b(&self) -> f32 {
-        self.lower_b[self.top - 1]
-    }
-
+    /// `floor` follows the bar of the candidate of A.
     #[cold]
-    fn offer(&mut self, block: usize, place: u16, sum: f32, pass: Pass) {
-        if sum.to_bits() == UNTOUCHED.to_bits() {
+    fn offer(&mut self, block: usize, place: u16, sum: f32, pass: Pass, floor: &mut f32) {
+        let target = &mut self.targets[block][usize::from(place)];
+        let (lower, upper) = (pass.lower(sum, target.mean), pass.upper(sum, target.mean));
+        if sum.to_bits() == UNTOUCHED.to_bits() || upper < lesser(target.bar, self.bar_b) {
             return;
         }
         let a = (block * BLOCK) as u32 + u32::from(place);
-        let target = &mut self.targets[block][usize::from(place)];
-        let (lower, upper) = (pass.lower(sum, target.mean), pass.upper(sum, target.mean));
-        if upper >= self.lower_b[self.top - 1] {
-            raise(&mut self.lower_b, lower);
+        if upper >= self.bar_b {
+            raise(&mut self.bar_b, &mut self.above_b, lower);
             self.of_b.push((upper, a));
         }
         if upper >= target.bar {
-            target.bar = raise(&mut self.lower_a[a as usize * self.top..][..self.top], lower);
+            let more = self.above_b.len();
+            raise(&mut target.bar, &mut self.above_a[a as usize * more..][..more], lower);
+            let least = self.means_b.least(f64::from(target.mean)) as f32;
+            *floor = target.bar + least - MODERATE * (1.0 + target.mean.abs());
             self.of_a.push(Contender { a, b: pass.b, upper });
             if self.of_a.len() > self.room {
-                let bars = &self.lower_a[self.top - 1..];
-                self.of_a.retain(|contender| contender.upper >= bars[contender.a as usize * self.top]);
+                let bar = |a: u32| self.targets[a as usize / BLOCK][a as usize % BLOCK].bar;
+                self.of_a.retain(|contender| contender.upper >= bar(contender.a));
                 self.room = self.room.max(2 * self.of_a.len());
             }
         }
     }
+}
+
+fn boxed<T: Clone>(value: T) -> Box<[T; BLOCK]> {
+    vec![value; BLOCK].try_into().unwrap_or_else(|_| unreachable!("BLOCK values"))
 }
 
 /// The lesser of two numbers that are not NaN, in one instruction.
@@ -179,14 +191,16 @@ fn lesser(x: f32, y: f32) -> f32 {
     if x < y { x } else { y }
 }
 
-/// Put a lower bound among the largest; returns the new bar.
-fn raise(bounds: &mut [f32], lower: f32) -> f32 {
-    let at = bounds.partition_point(|&bound| bound >= lower);
-    if at < bounds.len() {
-        bounds[at..].rotate_right(1);
-        bounds[at] = lower;
+/// Count a lower bound among the largest: the bar, and those `above` it in falling order.
+fn raise(bar: &mut f32, above: &mut [f32], lower: f32) {
+    let at = above.partition_point(|&bound| bound >= lower);
+    if let Some(&last) = above[at..].last() {
+        *bar = last;
+        above[at..].rotate_right(1);
+        above[at] = lower;
+    } else {
+        *bar = bar.max(lower);
     }
-    bounds[bounds.len() - 1]
 }
 
 /// One thread's accumulator and what it has found.
@@ -198,7 +212,8 @@ pub struct Worker<'a> {
     sums: Box<[f32; BLOCK]>,
     long_sums: Vec<f64>,
     contenders: Contenders,
-    reaching: Vec<(u16, f32)>,
+    /// By places: a sum below this reaches no bar, whatever the feature of B, if its standard mean is moderate.
+    floors: Vec<Box<[f32; BLOCK]>>,
     desk: Desk,
 }
 
@@ -209,16 +224,16 @@ impl<'a> Worker<'a> {
             b,
             blocks,
             apart: a.extremes(),
-            sums: vec![UNTOUCHED; BLOCK].try_into().expect("BLOCK sums"),
+            sums: boxed(UNTOUCHED),
             long_sums: Vec::new(),
-            contenders: Contenders::new(a, top),
-            reaching: Vec::new(),
+            contenders: Contenders::new(a, b, top),
+            floors: blocks.iter().map(|_| boxed(f32::NEG_INFINITY)).collect(),
             desk: Desk::default(),
         }
     }
 
     /// Best partners of one candidate of B; what it may be to candidates of A is remembered.
-    pub fn visit(&mut self, b: u32) -> Vec<Partner> {
+    pub fn visit(&mut self, b: u32) -> &[Partner] {
         self.contenders.start();
         let column = self.b.column(b);
         let mean = self.b.means[b as usize];
@@ -226,7 +241,7 @@ impl<'a> Worker<'a> {
         let blocks = self.blocks;
         for (number, block) in blocks.iter().enumerate() {
             let updates = self.add(block, column, self.b.scale(b) / self.b.csr.n_rows() as f64);
-            if updates < block.len / 4 {
+            if updates < block.len / 4 && mean.abs() <= 1.0 {
                 self.walk(number, column.rows, pass);
             } else {
                 self.sweep(number, pass);
@@ -276,17 +291,16 @@ impl<'a> Worker<'a> {
     fn walk(&mut self, number: usize, rows: &[u32], pass: Pass) {
         let block = &self.blocks[number];
         let sums = &mut *self.sums;
+        let least = self.apart.least(f64::from(pass.mean)) - f64::from(pass.slack) * (1.0 + self.apart.magnitude());
+        let (floors, mut floor_b) = (&mut *self.floors[number], self.contenders.bar_b + least as f32);
         for &row in rows {
-            let (targets, bar_b) = (&*self.contenders.targets[number], self.contenders.bar_b());
             for &place in block.row(row).0 {
                 let sum = std::mem::replace(&mut sums[usize::from(place)], UNTOUCHED);
-                let target = targets[usize::from(place)];
-                if pass.upper(sum, target.mean) >= lesser(target.bar, bar_b) {
-                    self.reaching.push((place, sum));
+                let floor = &mut floors[usize::from(place)];
+                if sum >= lesser(*floor, floor_b) {
+                    self.contenders.offer(number, place, sum, pass, floor);
+                    floor_b = self.contenders.bar_b + least as f32;
                 }
-            }
-            for (place, sum) in self.reaching.drain(..) {
-                self.contenders.offer(number, place, sum, pass);
             }
         }
     }
@@ -297,7 +311,7 @@ impl<'a> Worker<'a> {
         let len = self.blocks[number].len;
         for start in (0..len).step_by(LANES) {
             let places = start..len.min(start + LANES);
-            let bar = self.contenders.bar_b();
+            let bar = self.contenders.bar_b;
             let targets = &self.contenders.targets[number][places.clone()];
             let reaching = self.sums[places.clone()].iter().zip(targets).fold(0, |any, (&sum, target)| {
                 let upper = pass.upper(sum, target.mean);
@@ -305,27 +319,28 @@ impl<'a> Worker<'a> {
             });
             if reaching > 0 {
                 for place in places.clone() {
-                    self.contenders.offer(number, place as u16, self.sums[place], pass);
+                    let floor = &mut self.floors[number][place];
+                    self.contenders.offer(number, place as u16, self.sums[place], pass, floor);
                 }
             }
             self.sums[places].fill(UNTOUCHED);
         }
     }
 
-    fn settle(&mut self, b: u32) -> Vec<Partner> {
-        let Contenders { top, of_b, .. } = &self.contenders;
-        let bar = self.contenders.bar_b();
-        if f64::from(bar) <= self.b.best_apart(b, &self.apart) {
-            return self.b.exhaustive(b, self.a, *top, &mut self.desk);
+    fn settle(&mut self, b: u32) -> &[Partner] {
+        let Contenders { bar_b, of_b, above_b, .. } = &self.contenders;
+        let top = above_b.len() + 1;
+        if f64::from(*bar_b) <= self.b.best_apart(b, self.apart) {
+            return self.b.exhaustive(b, self.a, top, &mut self.desk);
         }
-        let partners: Vec<u32> = of_b.iter().filter(|(upper, _)| *upper >= bar).map(|&(_, partner)| partner).collect();
-        self.b.settle(b, self.a, &partners, *top, &mut self.desk)
+        let partners = of_b.iter().filter(|(upper, _)| upper >= bar_b).map(|&(_, partner)| partner);
+        self.b.settle(b, self.a, partners, top, &mut self.desk)
     }
 
     /// The bar of every candidate of A, and the contenders.
     pub fn finish(self) -> (Vec<f32>, Vec<Contender>) {
-        let Contenders { top, lower_a, of_a, .. } = self.contenders;
-        (lower_a.into_iter().skip(top - 1).step_by(top).collect(), of_a)
+        let bars = self.contenders.targets.iter().flat_map(|block| block.iter().map(|target| target.bar));
+        (bars.take(self.a.len()).collect(), self.contenders.of_a)
     }
 }
 
@@ -349,13 +364,16 @@ impl Pass {
     }
 }
 
+/// No less than `rounding` for any standard mean in -1..=1.
+const MODERATE: f32 = 4e-4;
+
 /// Bound on the error of a correlation in float32, over 1 + |mean of the partner|.
 ///
 /// A sum of n terms errs by at most g(n) times the sum of their magnitudes, g(n) = n u / (1 - n u), u = 2^-24
 /// (Higham, Accuracy and Stability of Numerical Algorithms, section 4.2). By Cauchy-Schwarz the magnitudes sum
-/// to at most k(a) k(b), k(x)^2 = 1 + (mean / deviation)^2, and k(a) <= 1 + |mean / deviation|. Sixteen more
-/// roundings cover scaling, the product, centring and the bounds themselves.
+/// to at most k(a) k(b), k(x)^2 = 1 + (mean / deviation)^2, and k(a) <= 1 + |mean / deviation|. Two dozen
+/// more roundings cover scaling, the product, centring, the bounds and the floors.
 fn rounding(activations: usize, mean: f64) -> f32 {
-    let n = (activations.min(RUN) + 16) as f64 * f64::from(f32::EPSILON) / 2.0;
+    let n = (activations.min(RUN) + 24) as f64 * f64::from(f32::EPSILON) / 2.0;
     (n / (1.0 - n) * mean.hypot(1.0) * (1.0 + 1e-6)) as f32
 }

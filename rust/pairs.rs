@@ -111,7 +111,7 @@ pub fn pair_correlations(
         let (a, b) = (a.transpose(), b.transpose());
         let centred = |column| Centred::varying(column, n, VARIANCE_FLOOR);
         return Ok(pairs
-            .map(|(&i, &j)| (a.column(i as usize), b.column(j as usize)))
+            .map(|(&i, &j)| (a.feature(i as usize), b.feature(j as usize)))
             .map(|(a, b)| match (centred(a), centred(b)) {
                 (Some(of_a), Some(of_b)) => Together::new(a, b, &of_a, &of_b).pearson(&of_a, &of_b, n),
                 _ => 0.0,
@@ -124,7 +124,7 @@ pub fn pair_correlations(
     let groups = Groups::new(ids);
     let (a, b) =
         (a.transpose_by(|place| groups.row_at[place] as usize), b.transpose_by(|place| groups.row_at[place] as usize));
-    Ok(pairs.map(|(&i, &j)| groups.within(a.column(i as usize), b.column(j as usize))).collect())
+    Ok(pairs.map(|(&i, &j)| groups.within(a.feature(i as usize), b.feature(j as usize))).collect())
 }
 
 fn check_ids(name: &str, ids: &[i64], end: usize) -> Result<(), Error> {

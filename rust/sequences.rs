@@ -24,7 +24,7 @@ pub fn top_positions(activations: Csr, k: usize) -> Result<TopPositions, Error> 
     positions.par_chunks_mut(k).zip(values.par_chunks_mut(k)).enumerate().for_each_init(
         Vec::new,
         |keys, (feature, (positions, values))| {
-            let column = columns.column(feature);
+            let column = columns.feature(feature);
             let fired = column.rows.iter().zip(column.values).filter(|(_, value)| **value > 0.0);
             keys.clear();
             keys.extend(fired.map(|(&row, &value)| u64::from(!value.to_bits()) << 32 | u64::from(row)));

@@ -1,5 +1,6 @@
 //! One side of a comparison: the features that may be partners, their columns, and exact answers about them.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
@@ -11,18 +12,24 @@ use crate::sparse::{Column, Csc, Csr};
 pub const VARIANCE_FLOOR: f64 = 1e-12;
 const NONE: u32 = u32::MAX;
 
-/// A partner and its exact correlation.
+/// An exact correlation and the feature of the other side it is with.
 pub type Partner = (f64, u32);
 
-/// Candidates are numbered 0.. in the order of their feature ids; partners are candidates of the other side.
+/// A feature that may be a partner.
+pub struct Candidate {
+    pub feature: u32,
+    /// Where its column lies.
+    span: Range<usize>,
+    centred: Centred,
+}
+
+/// Candidates are numbered 0.. in the order of their features; partners are candidates of the other side.
 pub struct Side<'a> {
     pub csr: Csr<'a>,
     csc: Csc,
-    /// Candidate to feature.
-    pub features: Vec<u32>,
+    pub candidates: Vec<Candidate>,
     /// Feature to candidate, or `NONE`.
-    candidates: Vec<u32>,
-    centred: Vec<Centred>,
+    numbers: Vec<u32>,
     /// Mean of every candidate in its standard deviations.
     pub means: Vec<f64>,
     by_mean: OnceLock<Vec<u32>>,
@@ -30,42 +37,41 @@ pub struct Side<'a> {
 
 impl<'a> Side<'a> {
     pub fn new(csr: Csr<'a>, min_activations: usize) -> Self {
-        let csc = csr.transpose();
-        let n = csr.n_rows();
-        let (features, centred): (Vec<u32>, Vec<Centred>) = (0..csr.n_features())
-            .into_par_iter()
-            .filter(|&f| csc.column(f).len() >= min_activations)
-            .filter_map(|f| Some((f as u32, Centred::varying(csc.column(f), n, VARIANCE_FLOOR)?)))
-            .unzip();
-        let mut candidates = vec![NONE; csr.n_features()];
-        for (candidate, &feature) in features.iter().enumerate() {
-            candidates[feature as usize] = candidate as u32;
+        let (csc, n) = (csr.transpose(), csr.n_rows());
+        let candidate = |feature| {
+            let span = csc.span(feature);
+            let centred = Centred::varying(csc.column(span.clone()), n, VARIANCE_FLOOR)?;
+            (span.len() >= min_activations).then_some(Candidate { feature: feature as u32, span, centred })
+        };
+        let candidates: Vec<Candidate> = (0..csr.n_features()).into_par_iter().filter_map(candidate).collect();
+        let mut numbers = vec![NONE; csr.n_features()];
+        for (number, candidate) in (0..).zip(&candidates) {
+            numbers[candidate.feature as usize] = number;
         }
-        let means = centred.iter().map(|centred| centred.mean / centred.deviation(n)).collect();
-        Self { csr, csc, features, candidates, centred, means, by_mean: OnceLock::new() }
+        let means = candidates.iter().map(|of| of.centred.mean / of.centred.deviation(n)).collect();
+        Self { csr, csc, candidates, numbers, means, by_mean: OnceLock::new() }
     }
 
     pub fn len(&self) -> usize {
-        self.features.len()
+        self.candidates.len()
     }
 
     pub fn column(&self, candidate: u32) -> Column<'_> {
-        self.csc.column(self.features[candidate as usize] as usize)
+        self.csc.column(self.candidates[candidate as usize].span.clone())
     }
 
     pub fn candidate(&self, feature: i32) -> Option<u32> {
-        Some(self.candidates[feature as usize]).filter(|&candidate| candidate != NONE)
+        Some(self.numbers[feature as usize]).filter(|&number| number != NONE)
     }
 
     /// One over the standard deviation of a candidate.
     pub fn scale(&self, candidate: u32) -> f64 {
-        1.0 / self.centred[candidate as usize].deviation(self.csr.n_rows())
+        1.0 / self.candidates[candidate as usize].centred.deviation(self.csr.n_rows())
     }
 
     /// The largest correlation a candidate can have with a partner that never fires together with it.
-    pub fn best_apart(&self, candidate: u32, other: &Extremes) -> f64 {
-        let mean = self.means[candidate as usize];
-        (-mean * other.smallest).max(-mean * other.largest)
+    pub fn best_apart(&self, candidate: u32, other: Extremes) -> f64 {
+        -other.least(self.means[candidate as usize])
     }
 
     pub fn extremes(&self) -> Extremes {
@@ -75,34 +81,44 @@ impl<'a> Side<'a> {
     }
 
     /// The `top` best of the given partners, in order, by their exact correlations.
-    pub fn settle(&self, candidate: u32, other: &Side, partners: &[u32], top: usize, desk: &mut Desk) -> Vec<Partner> {
-        best(self.exact(candidate, other, partners, desk), top)
+    pub fn settle<'d>(
+        &self,
+        candidate: u32,
+        other: &Side,
+        partners: impl IntoIterator<Item = u32>,
+        top: usize,
+        desk: &'d mut Desk,
+    ) -> &'d [Partner] {
+        self.weigh(candidate, other, partners, desk);
+        desk.best(top)
     }
 
     /// The `top` best partners of a candidate, those that never fire together with it included.
     ///
     /// Of these the correlation is -`m_a` `m_b` / (`s_a` `s_b`): they are walked in the order of m / s.
-    pub fn exhaustive(&self, candidate: u32, other: &Side, top: usize, desk: &mut Desk) -> Vec<Partner> {
-        desk.seen.resize(other.len(), NONE);
+    pub fn exhaustive<'d>(&self, candidate: u32, other: &Side, top: usize, desk: &'d mut Desk) -> &'d [Partner] {
+        let mut seen = std::mem::take(&mut desk.seen);
+        seen.resize(other.len(), NONE);
         let mut touched = Vec::new();
         for &row in self.column(candidate).rows {
             for partner in other.csr.row(row as usize).0.iter().filter_map(|&feature| other.candidate(feature)) {
-                if desk.seen[partner as usize] != candidate {
-                    desk.seen[partner as usize] = candidate;
+                if std::mem::replace(&mut seen[partner as usize], candidate) != candidate {
                     touched.push(partner);
                 }
             }
         }
-        let mut partners = self.exact(candidate, other, &touched, desk);
-        let own = &self.centred[candidate as usize];
+        let full = touched.len() + top;
+        self.weigh(candidate, other, touched, desk);
+        let (own, found) = (&self.candidates[candidate as usize].centred, &mut desk.partners);
         let mut add = |&partner: &u32| {
-            if desk.seen[partner as usize] == candidate {
+            if seen[partner as usize] == candidate {
                 return true;
             }
-            let r = Together::default().pearson(own, &other.centred[partner as usize], self.csr.n_rows());
-            let wanted = partners.get(touched.len() + top - 1).is_none_or(|last| r >= last.0);
+            let partner = &other.candidates[partner as usize];
+            let r = Together::default().pearson(own, &partner.centred, self.csr.n_rows());
+            let wanted = found.get(full - 1).is_none_or(|last| r >= last.0);
             if wanted {
-                partners.push((r, partner));
+                found.push((r, partner.feature));
             }
             wanted
         };
@@ -111,30 +127,30 @@ impl<'a> Side<'a> {
         } else {
             other.by_mean().iter().rev().all(&mut add);
         }
-        best(partners, top)
+        desk.seen = seen;
+        desk.best(top)
     }
 
-    fn exact(&self, candidate: u32, other: &Side, partners: &[u32], desk: &mut Desk) -> Vec<Partner> {
-        let own = self.column(candidate);
+    /// Put exact correlations with the given partners on the desk.
+    fn weigh(&self, candidate: u32, other: &Side, partners: impl IntoIterator<Item = u32>, desk: &mut Desk) {
+        let (own, centred) = (self.column(candidate), &self.candidates[candidate as usize].centred);
         desk.values.resize(self.csr.n_rows(), 0.0);
         for (&row, &value) in own.rows.iter().zip(own.values) {
             desk.values[row as usize] = value;
         }
-        let correlation = |&partner: &u32| {
-            let column = other.column(partner);
-            let (centred, theirs) = (&self.centred[candidate as usize], &other.centred[partner as usize]);
+        desk.partners.clear();
+        desk.partners.extend(partners.into_iter().map(|partner| {
+            let (column, partner) = (other.column(partner), &other.candidates[partner as usize]);
             let together = if column.len() / SEARCH > own.len() {
-                Together::new(own, column, centred, theirs)
+                Together::new(own, column, centred, &partner.centred)
             } else {
-                Together::looked_up(&desk.values, column, centred, theirs)
+                Together::looked_up(&desk.values, column, centred, &partner.centred)
             };
-            (together.pearson(centred, theirs, self.csr.n_rows()), partner)
-        };
-        let found = partners.iter().map(correlation).collect();
+            (together.pearson(centred, &partner.centred, self.csr.n_rows()), partner.feature)
+        }));
         for &row in own.rows {
             desk.values[row as usize] = 0.0;
         }
-        found
     }
 
     fn by_mean(&self) -> &[u32] {
@@ -153,6 +169,15 @@ pub struct Desk {
     seen: Vec<u32>,
     /// One column by rows, zeros elsewhere.
     values: Vec<f32>,
+    partners: Vec<Partner>,
+}
+
+impl Desk {
+    /// The `top` largest correlations, lowest feature first where they are equal.
+    fn best(&mut self, top: usize) -> &[Partner] {
+        self.partners.sort_unstable_by(|(r, i), (s, j)| s.total_cmp(r).then(i.cmp(j)));
+        &self.partners[..top.min(self.partners.len())]
+    }
 }
 
 /// The smallest and the largest standard mean of a side.
@@ -162,9 +187,18 @@ pub struct Extremes {
     largest: f64,
 }
 
-/// The `top` largest correlations, lowest id first where they are equal.
-fn best(mut partners: Vec<Partner>, top: usize) -> Vec<Partner> {
-    partners.sort_unstable_by(|(r, i), (s, j)| s.total_cmp(r).then(i.cmp(j)));
-    partners.truncate(top);
-    partners
+impl Extremes {
+    /// The smallest product of one of the means with `mean`.
+    pub fn least(self, mean: f64) -> f64 {
+        (mean * self.smallest).min(mean * self.largest)
+    }
+
+    pub fn magnitude(self) -> f64 {
+        self.largest.max(-self.smallest)
+    }
+
+    /// Those within -1..=1.
+    pub fn moderate(self) -> Self {
+        Self { smallest: self.smallest.clamp(-1.0, 1.0), largest: self.largest.clamp(-1.0, 1.0) }
+    }
 }

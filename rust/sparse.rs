@@ -150,9 +150,9 @@ impl<'a> Csr<'a> {
     /// A radix partition into ranges of features, then a counting sort inside each range, so that both passes
     /// write to few places at a time and every write stays in a slice its thread owns.
     pub(crate) fn transpose_by(&self, row_at: impl Fn(usize) -> usize + Sync) -> Csc {
-        let width = self.n_features.div_ceil(64).max(1);
+        let width = self.n_features.div_ceil(64).next_power_of_two();
         let n_ranges = self.n_features.div_ceil(width);
-        let partition = |places| self.partition(places, &row_at, width, n_ranges);
+        let partition = |places| self.partition(places, &row_at, width.ilog2(), n_ranges);
         let chunks: Vec<(Vec<Entry>, Vec<usize>)> = self.row_ranges().into_par_iter().map(partition).collect();
 
         let mut offsets = vec![0; self.n_features + 1];
@@ -181,13 +181,13 @@ impl<'a> Csr<'a> {
         &self,
         places: Range<usize>,
         row_at: impl Fn(usize) -> usize,
-        width: usize,
+        shift: u32,
         n_ranges: usize,
     ) -> (Vec<Entry>, Vec<usize>) {
         let mut starts = vec![0; n_ranges + 1];
         for place in places.clone() {
             for &id in self.row(row_at(place)).0 {
-                starts[id as usize / width + 1] += 1;
+                starts[(id as usize >> shift) + 1] += 1;
             }
         }
         for range in 0..n_ranges {
@@ -198,7 +198,7 @@ impl<'a> Csr<'a> {
         for place in places {
             let (ids, values) = self.row(row_at(place));
             for (&id, &value) in ids.iter().zip(values) {
-                let at = &mut next[id as usize / width];
+                let at = &mut next[id as usize >> shift];
                 entries[*at] = Entry { row: place as u32, feature: id as u32, value };
                 *at += 1;
             }
@@ -229,9 +229,17 @@ impl Csc {
         self.offsets.len() - 1
     }
 
-    pub fn column(&self, feature: usize) -> Column<'_> {
-        let span = self.offsets[feature]..self.offsets[feature + 1];
+    /// Where the column of a feature lies.
+    pub fn span(&self, feature: usize) -> Range<usize> {
+        self.offsets[feature]..self.offsets[feature + 1]
+    }
+
+    pub fn column(&self, span: Range<usize>) -> Column<'_> {
         Column { rows: &self.rows[span.clone()], values: &self.values[span] }
+    }
+
+    pub fn feature(&self, feature: usize) -> Column<'_> {
+        self.column(self.span(feature))
     }
 }
 
@@ -260,7 +268,7 @@ mod tests {
             for feature in 0..a.n_features {
                 let places = (0..a.rows.len()).map(|place| (place as u32, a.rows[order(place)][feature]));
                 let wanted: Vec<(u32, f32)> = places.filter(|(_, value)| *value != 0.0).collect();
-                let column = csc.column(feature);
+                let column = csc.feature(feature);
                 let found = column.rows.iter().copied().zip(column.values.iter().copied());
                 prop_assert_eq!(found.collect::<Vec<_>>(), wanted);
             }

@@ -221,11 +221,12 @@ def test_progress():
         batch_size=4,
         progress=lambda *step: seen.append(step),
     )
-    assert len(seen) == -(-corpus.n_blocks // 4)
+    assert len(seen) == 1 + -(-corpus.n_blocks // 4)
     assert {total for _, total in seen} == {corpus.n_tokens}
-    assert [done for done, _ in seen] == np.cumsum(
-        [corpus.attention_mask[start : start + 4].sum() for start in range(0, corpus.n_blocks, 4)]
-    ).tolist()
+    assert [done for done, _ in seen] == [
+        0,
+        *np.cumsum([corpus.attention_mask[start : start + 4].sum() for start in range(0, corpus.n_blocks, 4)]).tolist(),
+    ]
 
 
 def test_module_paths_are_sites():

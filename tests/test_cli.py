@@ -119,6 +119,8 @@ def test_neurons_without_sae(run, tmp_path, part, rows, features):
     read = analogue.load_comparison(out)
     assert read.labels[0].n_features == features
     assert read.directions["a"].shape[1] == (128 if rows == "decoder" else read.spaces["a"].activations.n_tokens)
+    assert (out / "directions.npz").exists() == (rows == "decoder")
+    assert (read.caveat is None) == (rows == "decoder")
 
 
 @pytest.fixture
@@ -157,6 +159,15 @@ def with_option(option, value):
         ([*ONE_CELL, "--min-correlation", "0.9", "--max-correlation", "0.1"], ["minimum must not exceed maximum"]),
         ([*ONE_CELL, "--text-field", "body"], ["body"]),
         ([*ONE_CELL, "--device", "abacus"], ["abacus"]),
+        ([*ONE_CELL, "--context-length", "0"], ["context_length must be at least", "got 0"]),
+        ([*ONE_CELL, "--one-to-one", "q"], ["one_to_one must be one of strict, best, first, got 'q'"]),
+        ([*ONE_CELL, "--min-correlation", "nan"], ["min_correlation must be a number", "NaN"]),
+        ([*ONE_CELL, "--activation", "q"], ["activation must be one of post, pre, got 'q'"]),
+        (
+            ["compare", A, B, "--site-a", "layers.2", "--site-b", "layers.2", "--text", TEXT, "--activation", "pre"],
+            ["pre"],
+        ),
+        ([*ONE_CELL, "--sae-a", SAE_A, "--site-a", "layers.2"], ["must be named once, got layers.2 twice"]),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(run, tmp_path, command, parts):
@@ -202,11 +213,11 @@ def test_too_few_pairs_everywhere(run, tmp_path):
     out = tmp_path / "run"
     status, _, error = run(*ONE_CELL, *SMALL, "--min-correlation", "1.5", "--out", out)
     assert status == 2
-    assert "fewer than 2 pairs are left in every cell: the stage '" in error
+    assert "fewer than 2 pairs are left in every cell; in layers.2 x layers.4 the stage '1.5 <= r' left 0 of" in error
     assert all(score.insufficient for score in analogue.load_comparison(out).scores.values())
     status, _, error = run(*ONE_CELL, *SMALL, "--min-activations", "5999", "--out", tmp_path / "none")
     assert status == 2
-    assert "only 0 features fire on 5999 tokens or more" in error
+    assert "only 0 features of A vary and fire on at least 5999 tokens" in error
 
 
 def test_an_existing_run_is_kept(run, tmp_path):
@@ -219,9 +230,74 @@ def test_an_existing_run_is_kept(run, tmp_path):
     assert (out / "scores.json").read_bytes() != before
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").write_text("years")
+    (tmp_path / "precious" / "manifest.json").write_text('{"name": "a web app"}')
     status, _, error = run(*ONE_CELL, *SMALL, "--out", tmp_path / "precious", "--overwrite")
     assert (status, "is not a run folder" in error) == (2, True)
     assert (tmp_path / "precious" / "thesis.txt").read_text() == "years"
+
+
+@pytest.mark.parametrize("damage", ["weights", "config", "tokenizer", "layers", "no tokenizer", "nan"])
+def test_malformed_models(run, tmp_path, damage):
+    model = tmp_path / "model"
+    shutil.copytree(A, model)
+    weights, config = model / "model.safetensors", json.loads((model / "config.json").read_text())
+    if damage == "weights":
+        weights.write_bytes(weights.read_bytes()[:5000])
+    elif damage == "tokenizer":
+        (model / "tokenizer.json").write_text('{"model": {}}')
+    elif damage == "no tokenizer":
+        (model / "tokenizer.json").unlink()
+    elif damage == "nan":
+        tensors = load_file(weights)
+        tensors["gpt_neox.layers.3.mlp.dense_4h_to_h.bias"][3] = np.nan
+        save_file(tensors, weights, metadata={"format": "pt"})
+    else:
+        config |= {"num_hidden_layers": 5} if damage == "layers" else {"hidden_size": 64}
+        (model / "config.json").write_text(json.dumps(config))
+    command = list(ONE_CELL)
+    command[1] = str(model)
+    status, _, error = run(*command, "--out", tmp_path / "run")
+    assert status == 2
+    sentence = error.strip().splitlines()[-1]
+    assert sentence.startswith(f"analogue: {model} ")
+    part = {
+        "layers": "are missing: layers.4",
+        "no tokenizer": "has no tokenizer",
+        "nan": "layers.3.mlp.dense_4h_to_h.bias",
+    }
+    assert part.get(damage, "cannot be loaded as a model with its tokenizer") in sentence
+
+
+def test_a_saturated_measure_is_drawn_and_said_to_be(run, tmp_path):
+    out = tmp_path / "run"
+    status, printed, _ = run(
+        *ONE_CELL, *SMALL, "--junk", "off", "--min-correlation", "0.95", "--min-pairs", "3", "--out", out
+    )
+    assert status == 0
+    score = analogue.load_comparison(out).scores["svcca"]
+    assert score.saturated
+    assert score.z is None
+    assert "1 for any data" in " ".join(printed.split())
+    assert (out / "figures" / "null_svcca.png").is_file()
+
+
+def test_repeated_features_carry_a_note(run, tmp_path):
+    out = tmp_path / "run"
+    assert run(*ONE_CELL, *SMALL, "--pairs", "b_to_a", "--out", out)[0] == 0
+    notes = {score["note"] for score in json.loads((out / "scores.json").read_text())}
+    assert len(notes) == 1
+    assert "the pairing null does not hold for repeats" in notes.pop()
+
+
+def test_a_run_read_back_is_never_scored_on_other_rows(run, tmp_path):
+    from analogue.compare import compare_spaces
+
+    assert run(*ONE_CELL, *SMALL, "--out", tmp_path / "run")[0] == 0
+    spaces = analogue.load_comparison(tmp_path / "run").spaces
+    with pytest.raises(ValueError, match=r"decoder directions of layers\.2 were not saved with this run"):
+        compare_spaces(spaces["a"], spaces["b"])
+    with pytest.raises(ValueError, match="must be of format analogue.grid/1"):
+        analogue.Grid.load(tmp_path / "run")
 
 
 def test_altered_runs_are_refused(run, tmp_path):

@@ -98,6 +98,19 @@ def spaces_of(demo, name):
     return [comparison.spaces["b" if name == "model_b" else "a"] for comparison in comparisons]
 
 
+def test_the_control_says_what_it_is(demo, tmp_path):
+    from analogue import load_comparison, report
+
+    report.save(demo, tmp_path / "run", activations=False)
+    control = load_comparison(tmp_path / "run" / "control")
+    assert control.provenance["role"] == "control"
+    assert control.provenance["models"]["a"]["name"].endswith("control")
+    assert list(control.provenance["dictionaries"]["a"]) == ["layers.2"]
+    grid = load_comparison(tmp_path / "run")
+    assert grid.records() == demo.records()
+    assert [record["role"] for record in grid.records()] == ["cell"] * 12 + ["control"] * 3
+
+
 def test_the_pair_is_small_and_its_text_is_large_enough(demo):
     assert sum(path.stat().st_size for path in folder().rglob("*")) < 20e6
     assert demo.provenance["text"]["kept"] > 100_000

@@ -18,6 +18,14 @@ def integer(name: str, value: Any, *, minimum: int) -> int:
     return int(value)
 
 
+def number_or_none(name: str, value: Any) -> None:
+    """Refuse what is neither None nor a number; NaN is no number."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float | np.number)):
+        raise TypeError(f"{name} must be a number or None, got {value!r}")
+    if value is not None and np.isnan(value):
+        raise ValueError(f"{name} must be a number or None, got NaN")
+
+
 def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
     """Return ``value`` when it is one of the allowed names."""
     names = list(allowed)

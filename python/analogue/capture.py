@@ -51,7 +51,7 @@ def capture(
     device : str
         ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
     progress : callable, optional
-        Called after each batch with the tokens that were read and the total.
+        Called at the start and after each batch with the tokens that were read and the total.
 
     Returns
     -------
@@ -79,6 +79,8 @@ def capture(
 
     codes: dict[str, list[_Codes]] = {site: [] for site in sites}
     done = encoded = 0
+    if progress is not None:
+        progress(0, corpus.n_tokens)
     for start in range(0, corpus.n_blocks, batch):
         blocks = slice(start, start + batch)
         mask = corpus.attention_mask[blocks]
@@ -107,6 +109,12 @@ def site_width(model: PreTrainedModel, site: str) -> int:
         If the model is not one of transformers, or has no such site.
     """
     return _widths(model, {site: find_module(model, site)})[site]
+
+
+def context_limit(model: PreTrainedModel) -> int | None:
+    """Return the most tokens in a block that a model takes, None when its config sets no limit."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return limit if isinstance(limit, int) and limit > 0 else None
 
 
 _Codes = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]  # entries a row, feature ids, values
@@ -202,9 +210,8 @@ def _check_corpus(model: PreTrainedModel, corpus: Corpus) -> None:
         raise TypeError(f"corpus must be a Corpus, got {type(corpus).__name__}")
     if not corpus.n_kept:
         raise ValueError(f"corpus must keep at least one token, but all {corpus.n_tokens} are masked: {corpus.masked}")
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    longest = corpus.token_ids.shape[1]
-    if isinstance(limit, int) and 0 < limit < longest:
+    limit, longest = context_limit(model), corpus.token_ids.shape[1]
+    if limit is not None and limit < longest:
         raise ValueError(f"corpus must have blocks of at most {limit} tokens, which the model takes, got {longest}")
     vocabulary, largest = model.get_input_embeddings().weight.shape[0], int(corpus.token_ids.max())
     if largest >= vocabulary:

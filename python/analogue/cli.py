@@ -42,8 +42,20 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that
 Json = Annotated[bool, typer.Option("--json", help="Print scores and counters as JSON, and nothing else, to stdout.")]
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from . import __version__
+
+        print(f"analogue {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """Compare the features of two language models."""
 
 
@@ -66,16 +78,22 @@ def demo_command(
             settings,
             max_tokens=max_tokens,
             device=device,
-            arguments={"command": "demo", "max_tokens": max_tokens},
+            arguments={"command": "demo", "max_tokens": max_tokens, "device": device},
             progress=progress,
         )
     _finish(result, out, overwrite=overwrite, activations=not no_activations, as_json=as_json)
+    if not as_json:
+        print(
+            "The control is model A as it was before training, with an SAE of its own: its pairs correlate nearly as\n"
+            "much as those of the trained model, but nothing of it is left given the token, and its scores are those\n"
+            "of shuffled pairs."
+        )
 
 
 @app.command("compare")
 def compare_command(
-    model_a: Annotated[str, typer.Argument(help="A transformers checkpoint: a folder or a hub id.")],
-    model_b: Annotated[str, typer.Argument(help="The same, for side B.")],
+    model_a: Annotated[str, typer.Argument(metavar="MODEL_A", help="A transformers checkpoint: a folder or a hub id.")],
+    model_b: Annotated[str, typer.Argument(metavar="MODEL_B", help="The same, for side B.")],
     text: Annotated[list[Path], typer.Option(help="Text that both models read: .txt or .jsonl; may be repeated.")],
     out: Out,
     sae_a: Annotated[list[str], typer.Option(help="SAE of A: a hook folder or its repository; may be repeated.")] = [],  # noqa: B006
@@ -169,17 +187,26 @@ def _finish(result: Comparison | Grid, out: Path, *, overwrite: bool, activation
         console.print(f"Everything is in {out}", highlight=False, markup=False)
     cells = [result] if isinstance(result, Comparison) else list(result.cells.values())
     if all(len(cell.pairs) < 2 for cell in cells):
-        raise ValueError(f"fewer than 2 pairs are left in every cell: {_taker(cells[0])}")
+        best = max(cells, key=lambda cell: [stage.counts.pairs for stage in cell.pairs.stages])
+        raise ValueError(f"fewer than 2 pairs are left in every cell; in {_sites(best)} {_taker(best)}")
+
+
+def _sites(cell: Comparison) -> str:
+    return f"{cell.spaces['a'].site} x {cell.spaces['b'].site}"
 
 
 def _taker(cell: Comparison) -> str:
-    """Say which stage took the most pairs."""
-    candidates = cell.pairs.stages[0].counts.pairs
-    if candidates < 2:
-        return f"only {candidates} features fire on {cell.settings.min_activations} tokens or more"
-    dropped = {stage.name: len(stage.dropped) for stage in cell.pairs.stages if stage.dropped is not None}
-    name = max(dropped, key=lambda stage: dropped[stage])
-    return f"the stage '{name}' took {dropped[name]} of {candidates}"
+    """Say at which stage the pairs went."""
+    for side, candidates in cell.matched["candidates"].items():
+        if candidates < 2:
+            wanted = cell.settings.min_activations
+            return f"only {candidates} features of {side.upper()} vary and fire on at least {wanted} tokens"
+    before = cell.pairs.stages[0].counts.pairs
+    for stage in cell.pairs.stages[1:]:
+        if stage.counts.pairs < 2:
+            break
+        before = stage.counts.pairs
+    return f"the stage '{stage.name}' left {stage.counts.pairs} of {before}"
 
 
 @contextmanager
@@ -202,7 +229,7 @@ def _progress() -> Iterator[Progress]:
         def show(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, unit="tokens" if stage.startswith("model") else "draws")
-            elif bars.tasks[tasks[stage]].finished:
+            elif done == 0:
                 bars.reset(tasks[stage])
             bars.update(tasks[stage], completed=done, total=total)
 

@@ -70,14 +70,18 @@ class Settings:
         _checks.integer("min_activations", self.min_activations, minimum=1)
         _checks.integer("permutations", self.permutations, minimum=1)
         _checks.integer("seed", self.seed, minimum=0)
-        _checks.integer("min_pairs", self.min_pairs, minimum=3)
+        _checks.integer("min_pairs", self.min_pairs, minimum=1)
+        for name in ("min_correlation", "max_correlation"):
+            _checks.number_or_none(name, getattr(self, name))
+        if isinstance(self.measures, str):
+            raise TypeError(f"measures must be a tuple of names, got the string {self.measures!r}")
         if not self.measures:
             raise ValueError(f"measures must name at least one of {', '.join(MEASURES)}, got none")
         for measure in self.measures:
             _checks.choice("measures", measure, MEASURES)
         filters.correlation(self.min_correlation, self.max_correlation)
         if self.one_to_one is not None:
-            filters.one_to_one(self.one_to_one)
+            _checks.choice("one_to_one", self.one_to_one, filters.ONE_TO_ONE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +98,9 @@ class Comparison:
         By measure.
     rows : {"decoder", "activations"}
         What was scored: decoder directions, or activations over kept tokens where a side has no decoder.
-    directions : dict of {"a", "b"} to ndarray, shape (n, d)
-        The rows that were scored, in the order of the pairs.
+    directions : dict of {"a", "b"} to ndarray, shape (n, d), or None
+        The rows that were scored, in the order of the pairs; None for a run that was saved without the activations
+        they are.
     matched : dict
         Before any pairing rule: candidates of either side, their mean correlation with their best partner, and
         how many features are the best partner of how many (``many_to_one``).
@@ -108,7 +113,7 @@ class Comparison:
     pairs: Pairs
     scores: dict[str, Score]
     rows: str
-    directions: dict[str, NDArray[np.float32]]
+    directions: dict[str, NDArray[np.float32]] | None
     matched: dict[str, Any]
     settings: Settings
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -117,6 +122,18 @@ class Comparison:
     def labels(self) -> tuple[Labels, Labels]:
         """The labels of side A and of side B."""
         return self.spaces["a"].labels, self.spaces["b"].labels
+
+    @property
+    def caveat(self) -> str | None:
+        """One sentence where the pairing null does not hold for these pairs, whatever the scores, else None."""
+        if self.rows == "activations":
+            return "pairs were chosen by the correlation of the very rows that are scored, so p is no evidence"
+        most = self.pairs.counts.highest_multiplicity
+        if most > 1:
+            return (
+                f"a feature stands in up to {most} pairs, and the {self.settings.null} null does not hold for repeats"
+            )
+        return None
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -133,7 +150,7 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return sites, summary, row counters and scores as plain JSON values."""
-        kind = {"pairs_kind": self.settings.pairs, "rows": self.rows}
+        kind = {"pairs_kind": self.settings.pairs, "rows": self.rows, "note": self.caveat}
         return {
             "sites": {side: space.site for side, space in self.spaces.items()},
             "summary": self.summary,
@@ -183,7 +200,8 @@ class Comparison:
         write_json(folder / "scores.json", content["scores"])
         write_json(folder / "summary.json", content["summary"])
         write_arrays(folder / "nulls.npz", {name: s.draws for name, s in self.scores.items() if s.draws is not None})
-        write_arrays(folder / "directions.npz", self.directions)
+        if self.rows == "decoder" and self.directions is not None:
+            write_arrays(folder / "directions.npz", self.directions)
         manifest = {
             "format": RUN_FORMAT,
             "versions": versions(),
@@ -199,24 +217,31 @@ class Comparison:
 
     @classmethod
     def load(cls, directory: str | Path) -> Comparison:
-        """Read a run folder back; every file is compared with the hash in the manifest."""
+        """Read a run folder back; every file that is read is compared with its hash in the manifest."""
         import pyarrow.parquet as pq
 
         folder = Path(directory)
-        manifest = open_run(folder)
+        manifest = open_run(folder, RUN_FORMAT)
         counters = [(stage.pop("name"), Counts(**stage)) for stage in manifest["stages"]]
         draws = read_arrays(checked(folder, "nulls.npz", manifest))
         stored = read_json(checked(folder, "scores.json", manifest))
         summary = read_json(checked(folder, "summary.json", manifest))
+        spaces = {
+            side: FeatureSpace.read(folder, site, manifest["stores"][side], manifest["features"][side])
+            for side, site in manifest["sites"].items()
+        }
+        pairs = Pairs.from_arrow(pq.read_table(checked(folder, "pairs.parquet", manifest)), counters)
+        directions = None
+        if manifest["rows"] == "decoder":
+            directions = read_arrays(checked(folder, "directions.npz", manifest))
+        elif all(space.activations is not None for space in spaces.values()):
+            directions = _rows(spaces, pairs, "activations")
         return cls(
-            spaces={
-                side: FeatureSpace.read(folder, site, manifest["stores"][side], manifest["features"][side])
-                for side, site in manifest["sites"].items()
-            },
-            pairs=Pairs.from_arrow(pq.read_table(checked(folder, "pairs.parquet", manifest)), counters),
+            spaces=spaces,
+            pairs=pairs,
             scores={s["measure"]: Score.from_dict(s, draws=draws.get(s["measure"])) for s in stored},
             rows=manifest["rows"],
-            directions=read_arrays(checked(folder, "directions.npz", manifest)),
+            directions=directions,
             matched={name: summary[name] for name in ("candidates", "mean_best_correlation", "many_to_one")},
             settings=Settings(**manifest["settings"] | {"measures": tuple(manifest["settings"]["measures"])}),
             provenance={name: value for name, value in manifest.items() if name not in _OWN_KEYS},
@@ -228,6 +253,7 @@ def compare_spaces(
     b: FeatureSpace,
     settings: Settings | None = None,
     *,
+    device: str = "auto",
     provenance: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
@@ -236,13 +262,19 @@ def compare_spaces(
     The stages are, in this order: candidates, pairing rule, one-to-one, correlation band, junk, score.
     """
     settings = settings or Settings()
-    matches = match(a.recorded_activations(), b.recorded_activations(), min_activations=settings.min_activations)
+    matches = match(
+        a.recorded_activations(),
+        b.recorded_activations(),
+        min_activations=settings.min_activations,
+        device=device,
+    )
+    spaces = {"a": a, "b": b}
     pairs = matches.pairs(settings.pairs).filter(*_stages(a, b, settings))
-    rows = "activations" if a.directions is None or b.directions is None else "decoder"
-    x, y = a.score_rows(pairs.feature_a, rows), b.score_rows(pairs.feature_b, rows)
+    rows = "decoder" if a.has_decoder and b.has_decoder else "activations"
+    directions = _rows(spaces, pairs, rows)
     scores = permutation_test(
-        x,
-        y,
+        directions["a"],
+        directions["b"],
         measures=settings.measures,
         null=settings.null,
         permutations=settings.permutations,
@@ -251,15 +283,19 @@ def compare_spaces(
         progress=None if progress is None else lambda done, total: progress("permutations", done, total),
     )
     return Comparison(
-        spaces={"a": a, "b": b},
+        spaces=spaces,
         pairs=pairs,
         scores=scores,
         rows=rows,
-        directions={"a": x, "b": y},
+        directions=directions,
         matched=_matched(matches),
         settings=settings,
         provenance=provenance or {},
     )
+
+
+def _rows(spaces: Mapping[str, FeatureSpace], pairs: Pairs, kind: str) -> dict[str, NDArray[np.float32]]:
+    return {side: spaces[side].score_rows(getattr(pairs, f"feature_{side}"), kind) for side in ("a", "b")}
 
 
 def _stages(a: FeatureSpace, b: FeatureSpace, settings: Settings) -> list[Filter]:

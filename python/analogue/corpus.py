@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from . import _checks
 from .documents import added_ids, check_fast, cut, read_file, read_rows, tokenised
+from .files import sha256
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -47,6 +48,8 @@ class Corpus:
         The special tokens, by id.
     keep_special : bool
         Whether special tokens in the text are kept.
+    files : mapping of str to str
+        SHA-256 of the files that were read, by path.
     """
 
     texts: tuple[str, ...]
@@ -58,6 +61,7 @@ class Corpus:
     suffix: tuple[int, ...]
     special_ids: frozenset[int]
     keep_special: bool
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_texts(
@@ -144,7 +148,8 @@ class Corpus:
             if not path.is_file():
                 raise FileNotFoundError(f"text file {path} does not exist")
         named = (document for path in files for document in read_file(path, text_field))
-        return cls._build(named, tokenizer, context_length, keep_special, max_tokens, extra_special_ids)
+        corpus = cls._build(named, tokenizer, context_length, keep_special, max_tokens, extra_special_ids)
+        return replace(corpus, files={str(path): sha256(path) for path in files})
 
     @classmethod
     def from_dataset(

@@ -9,7 +9,7 @@ from typing import Any
 
 from .compare import Progress, Settings
 from .corpus import Corpus
-from .grid import Grid, compare
+from .grid import Grid, compare_grid
 from .sides import load_side, shared_context_length
 
 SITES = {"model_a": ("layers.2", "layers.3"), "model_b": ("layers.3", "layers.4"), "control": ("layers.2",)}
@@ -40,7 +40,7 @@ def run_demo(
         context_length=shared_context_length(sides.values()),
         max_tokens=max_tokens,
     )
-    result = compare(
+    return compare_grid(
         sides["model_a"],
         sides["model_b"],
         corpus,
@@ -50,5 +50,3 @@ def run_demo(
         arguments=arguments,
         progress=progress,
     )
-    assert isinstance(result, Grid)
-    return result

@@ -61,8 +61,13 @@ def staged_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
         if target.exists():
             retired = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
             target.rename(retired / "old")
-            staging.rename(target)
-            shutil.rmtree(retired)
+            try:
+                staging.rename(target)
+            except OSError:
+                (retired / "old").rename(target)
+                raise
+            finally:
+                shutil.rmtree(retired)
         else:
             staging.rename(target)
     finally:

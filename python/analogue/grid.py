@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .activations import FeatureActivations
 from .capture import capture
 from .compare import Comparison, Progress, Settings, compare_spaces
 from .corpus import Corpus
 from .files import write_json
 from .labels import top_contexts
+from .provenance import run_record
 from .runs import GRID_FORMAT, MANIFEST, new_run, open_run, seal, versions
 from .sides import Side
 from .spaces import FeatureSpace, relocated
@@ -35,21 +35,24 @@ class Grid:
     control: Comparison | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def comparisons(self) -> dict[str, Comparison]:
+        """Every cell and the control, by the folder it has in the grid's."""
+        places = {f"cells/{a}--{b}": cell for (a, b), cell in self.cells.items()}
+        return places if self.control is None else places | {"control": self.control}
+
     def records(self) -> list[dict[str, Any]]:
         """Return one record for each cell and measure, the control's last; the rows of ``grid.parquet``."""
-        comparisons = [("cell", cell) for cell in self.cells.values()]
-        if self.control is not None:
-            comparisons.append(("control", self.control))
         names = ("pairs", "mean_correlation", "mean_correlation_given_token", "share_given_token_above_0.1")
         return [
             {
-                "role": role,
+                "role": "control" if comparison is self.control else "cell",
                 "site_a": comparison.spaces["a"].site,
                 "site_b": comparison.spaces["b"].site,
                 **{name: comparison.summary[name] for name in names},
                 **score,
             }
-            for role, comparison in comparisons
+            for comparison in self.comparisons.values()
             for score in comparison.to_dict()["scores"]
         ]
 
@@ -75,26 +78,24 @@ class Grid:
             place = folder / "sites" / f"{side.upper()}--{site}"
             place.mkdir(parents=True)
             stores[side, site] = space.write(place, "labels.parquet", "activations" if activations else None)
-        for (site_a, site_b), cell in self.cells.items():
-            place = folder / "cells" / f"{site_a}--{site_b}"
+        for name, comparison in self.comparisons.items():
+            place = folder / name
             place.mkdir(parents=True)
-            sites = {"a": site_a, "b": site_b}
-            cell.write_cell(
-                place,
-                {s: relocated(stores[s, site], f"../../sites/{s.upper()}--{site}") for s, site in sites.items()},
-            )
+            if comparison is self.control:
+                comparison.write_into(place, activations=activations)
+            else:
+                sites = {side: space.site for side, space in comparison.spaces.items()}
+                ways = {s: f"../../sites/{s.upper()}--{site}" for s, site in sites.items()}
+                comparison.write_cell(place, {s: relocated(stores[s, site], ways[s]) for s, site in sites.items()})
             seal(place)
-        if self.control is not None:
-            place = folder / "control"
-            place.mkdir()
-            self.control.write_into(place, activations=activations)
-            seal(place)
-        pq.write_table(pa.Table.from_pylist(self.records()), folder / "grid.parquet")
+        pq.write_table(pa.Table.from_pylist(self.records(), _schema(pa)), folder / "grid.parquet")
         manifest = {
             "format": GRID_FORMAT,
             "versions": versions(),
             "cells": [list(sites) for sites in self.cells],
             "control": self.control is not None,
+            "settings": asdict(next(iter(self.cells.values())).settings),
+            "stages": {name: comparison.to_dict()["stages"] for name, comparison in self.comparisons.items()},
             **self.provenance,
         }
         write_json(folder / MANIFEST, manifest)
@@ -106,13 +107,32 @@ class Grid:
     def load(cls, directory: str | Path) -> Grid:
         """Read a grid folder back."""
         folder = Path(directory)
-        manifest = open_run(folder)
-        own = {"format", "versions", "cells", "control", "files"}
+        manifest = open_run(folder, GRID_FORMAT)
+        own = {"format", "versions", "cells", "control", "settings", "stages", "files"}
         return cls(
             cells={(a, b): Comparison.load(folder / "cells" / f"{a}--{b}") for a, b in manifest["cells"]},
             control=Comparison.load(folder / "control") if manifest["control"] else None,
             provenance={name: value for name, value in manifest.items() if name not in own},
         )
+
+
+def _schema(pa: Any) -> Any:
+    """Return the columns of ``grid.parquet``, the same whatever the scores."""
+    text, count, number = pa.string(), pa.int64(), pa.float64()
+    return pa.schema(
+        {
+            **dict.fromkeys(("role", "site_a", "site_b"), text),
+            "pairs": count,
+            **dict.fromkeys(
+                ("mean_correlation", "mean_correlation_given_token", "share_given_token_above_0.1"), number
+            ),
+            **dict.fromkeys(("pairs_kind", "rows", "measure", "null", "method"), text),
+            **dict.fromkeys(("observed", "null_mean", "null_std", "z", "p_value", "calibrated"), number),
+            **dict.fromkeys(("permutations", "n", "kx", "ky", "forced_ones"), count),
+            "saturated": pa.bool_(),
+            **dict.fromkeys(("insufficient", "note"), text),
+        }
+    )
 
 
 def load_comparison(directory: str | Path) -> Comparison | Grid:
@@ -134,7 +154,6 @@ def compare(
     corpus: Corpus,
     settings: Settings | None = None,
     *,
-    control: Side | None = None,
     batch_size: int | None = None,
     device: str = "auto",
     arguments: Mapping[str, Any] | None = None,
@@ -150,8 +169,6 @@ def compare(
         The text.
     settings : Settings, optional
         Pairing rule, filters, measures and null.
-    control : Side, optional
-        A model that should share nothing with side B; its first site is compared with side B's first.
     batch_size, device
         See `capture`.
     arguments : mapping, optional
@@ -162,26 +179,53 @@ def compare(
     Returns
     -------
     Comparison or Grid
-        A Grid when a side has several sites or there is a control.
+        A Grid when a side has several sites.
     """
+    grid = compare_grid(
+        side_a,
+        side_b,
+        corpus,
+        settings,
+        batch_size=batch_size,
+        device=device,
+        arguments=arguments,
+        progress=progress,
+    )
+    return grid if len(grid.cells) > 1 else next(iter(grid.cells.values()))
+
+
+def compare_grid(
+    side_a: Side,
+    side_b: Side,
+    corpus: Corpus,
+    settings: Settings | None = None,
+    *,
+    control: Side | None = None,
+    batch_size: int | None = None,
+    device: str = "auto",
+    arguments: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Grid:
+    """Compare as `compare` does, and a control that should share nothing with side B: its first site with B's first."""
     sides = {"a": side_a, "b": side_b} | ({} if control is None else {"control": control})
     spaces = {key: _spaces(side, corpus, batch_size, device, f"model {key}", progress) for key, side in sides.items()}
-    provenance = {"arguments": dict(arguments or {}), **_provenance(sides, corpus)}
-    cells = {}
-    for space_a in spaces["a"]:
-        for space_b in spaces["b"]:
-            cell = compare_spaces(space_a, space_b, settings, provenance=provenance, progress=progress)
-            cells[space_a.site, space_b.site] = cell
-    if control is not None:
-        held = compare_spaces(spaces["control"][0], spaces["b"][0], settings, provenance=provenance, progress=progress)
-        return Grid(cells, held, provenance)
-    return Grid(cells, None, provenance) if len(cells) > 1 else next(iter(cells.values()))
+    arguments = arguments or {}
+
+    def compared(key: str, role: str, space_a: FeatureSpace, space_b: FeatureSpace) -> Comparison:
+        sites = {"a": space_a.site, "b": space_b.site}
+        record = {"role": role} | run_record({"a": sides[key], "b": side_b}, corpus, arguments, sites)
+        return compare_spaces(space_a, space_b, settings, device=device, provenance=record, progress=progress)
+
+    role = "cell" if len(spaces["a"]) * len(spaces["b"]) > 1 or control is not None else "run"
+    cells = {(a.site, b.site): compared("a", role, a, b) for a in spaces["a"] for b in spaces["b"]}
+    held = None if control is None else compared("control", "control", spaces["control"][0], spaces["b"][0])
+    return Grid(cells, held, run_record(sides, corpus, arguments))
 
 
 def _spaces(
     side: Side, corpus: Corpus, batch_size: int | None, device: str, stage: str, progress: Progress | None
 ) -> list[FeatureSpace]:
-    captured: dict[str, FeatureActivations] = capture(
+    captured = capture(
         side.model,
         corpus,
         side.dictionaries,
@@ -195,23 +239,3 @@ def _spaces(
         directions = None if w_dec is None else w_dec.detach().cpu().float().numpy()
         spaces.append(FeatureSpace(site, top_contexts(acts, corpus), acts, directions))
     return spaces
-
-
-def _provenance(sides: Mapping[str, Side], corpus: Corpus) -> dict[str, Any]:
-    return {
-        "models": {key: {"name": side.name, "sha256": dict(side.files)} for key, side in sides.items()},
-        "dictionaries": {
-            key: {
-                site: {"path": str(d.path) if d.path else None, "sha256": d.sha256, "n_features": d.n_features}
-                for site, d in side.dictionaries.items()
-            }
-            for key, side in sides.items()
-        },
-        "text": {
-            "names": list(corpus.names),
-            "sha256": corpus.sha256,
-            "tokens": corpus.n_tokens,
-            "kept": corpus.n_kept,
-            "masked": corpus.masked,
-        },
-    }

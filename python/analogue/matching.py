@@ -86,11 +86,12 @@ def match(
     top: int = 1,
     backend: str = "auto",
     min_activations: int = 1,
+    device: str = "auto",
 ) -> Matches:
     """Find every feature's most correlated features on the other side, in both directions.
 
-    Exact: partners are ranked by Pearson correlation over all kept tokens (population moments, float64), ties
-    by the lowest id, whatever the backend and the number of threads. No F_A x F_B matrix is built.
+    Exact on a CPU: partners are ranked by Pearson correlation over all kept tokens (population moments, float64),
+    ties by the lowest id, whatever the backend and the number of threads. No F_A x F_B matrix is built.
 
     Parameters
     ----------
@@ -103,6 +104,9 @@ def match(
         ``auto`` takes the cheaper one by density.
     min_activations : int
         A feature that fires on fewer tokens is no candidate.
+    device : str
+        Where the dense backend runs: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``. On CUDA
+        its choice among partners that agree to float32 rounding may differ from the CPU's.
 
     Raises
     ------
@@ -120,6 +124,7 @@ def match(
             top=top,
             candidates_x=acts_a.firing_counts >= min_activations,
             candidates_y=acts_b.firing_counts >= min_activations,
+            device=device,
         )
     else:
         found = best_partners(*_csr(acts_a), *_csr(acts_b), top, min_activations)

@@ -91,7 +91,13 @@ class Pairs:
         )
 
     def stage(self, name: str, keep: NDArray[np.bool_]) -> Pairs:
-        """Return the pairs where ``keep`` is true, with the others recorded under the stage's name."""
+        """Return the pairs where ``keep`` is true, with the others recorded under the stage's name.
+
+        A name that stands already gets a number, so that ``dropped_by`` is never ambiguous.
+        """
+        taken = {stage.name for stage in self.stages}
+        if name in taken:
+            name = next(numbered for i in range(2, len(taken) + 3) if (numbered := f"{name} ({i})") not in taken)
         kept = self.select(keep)
         dropped = replace(self.select(~keep), stages=())
         return replace(kept, stages=(*self.stages, Stage(name, kept.counts, dropped)))

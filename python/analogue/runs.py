@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,11 +24,22 @@ def check_target(path: str | Path, *, overwrite: bool = False) -> None:
     """Refuse a target that exists, or that ``overwrite`` would replace though it is no run folder."""
     target = Path(path)
     if not target.exists():
+        parent = next(folder for folder in target.absolute().parents if folder.exists())
+        if not parent.is_dir() or not os.access(parent, os.W_OK):
+            raise FileExistsError(f"{target} cannot be made: {parent} is no folder that can be written to")
         return
     if not overwrite:
         raise FileExistsError(f"{target} exists already; choose another folder or pass --overwrite")
-    if not target.is_dir() or (any(target.iterdir()) and not (target / MANIFEST).is_file()):
+    if not target.is_dir() or (any(target.iterdir()) and not _is_run(target)):
         raise FileExistsError(f"{target} is not a run folder and will not be overwritten")
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        open_run(folder)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 @contextmanager
@@ -51,8 +63,8 @@ def seal(folder: Path) -> None:
     write_json(folder / MANIFEST, manifest | {"files": hashes})
 
 
-def open_run(path: str | Path) -> dict[str, Any]:
-    """Read the manifest of a run or grid folder.
+def open_run(path: str | Path, *formats: str) -> dict[str, Any]:
+    """Read the manifest of a run or grid folder, or of the given formats only.
 
     Raises
     ------
@@ -65,10 +77,11 @@ def open_run(path: str | Path) -> dict[str, Any]:
     if not (folder / MANIFEST).is_file():
         raise FileNotFoundError(f"{folder} is not a run folder: it has no {MANIFEST}")
     manifest = read_json(folder / MANIFEST)
-    if not isinstance(manifest, dict) or manifest.get("format") not in (RUN_FORMAT, GRID_FORMAT):
-        found = manifest.get("format") if isinstance(manifest, dict) else manifest
-        raise ValueError(f"{folder / MANIFEST} must be of format {RUN_FORMAT} or {GRID_FORMAT}, got {found!r}")
-    return manifest
+    wanted = formats or (RUN_FORMAT, GRID_FORMAT)
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found not in wanted:
+        raise ValueError(f"{folder / MANIFEST} must be of format {' or '.join(wanted)}, got {found!r}")
+    return dict(manifest)
 
 
 def checked(folder: Path, name: str, manifest: Mapping[str, Any]) -> Path:
@@ -87,10 +100,10 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
 
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Write a compressed ``.npz``."""
     with open(path, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, **arrays)
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .capture import site_width
+from . import _checks
+from .capture import context_limit, site_width
 from .dictionaries import Dictionary, load_dictionary, neurons
-from .files import tree_sha256
+from .files import sha256
 from .sites import neuron_directions
 
 if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 DEFAULT_CONTEXT = 256
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +26,8 @@ class Side:
 
     Attributes
     ----------
-    model : torch.nn.Module
-        A Hugging Face model, causal or encoder.
+    model : transformers.PreTrainedModel
+        Causal or encoder.
     dictionaries : mapping of str to Dictionary
         By site, see `capture`.
     name : str
@@ -35,7 +36,7 @@ class Side:
         SHA-256 of the checkpoint's files, where it came from files.
     """
 
-    model: torch.nn.Module
+    model: PreTrainedModel
     dictionaries: Mapping[str, Dictionary]
     name: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
@@ -46,7 +47,11 @@ class Side:
 
 
 def load_side(
-    model: str | Path, saes: Sequence[str | Path] = (), sites: Sequence[str] = (), *, activation: str = "post"
+    model: str | Path,
+    saes: str | Path | Sequence[str | Path] = (),
+    sites: str | Sequence[str] = (),
+    *,
+    activation: str = "post",
 ) -> tuple[Side, PreTrainedTokenizerFast]:
     """Load a model in float32, its tokenizer, and a dictionary for every site.
 
@@ -54,9 +59,9 @@ def load_side(
     ----------
     model : str or path
         A folder with a transformers checkpoint, or a hub id.
-    saes : sequence of str or path
+    saes : path or sequence of paths
         Hook folders, or repository folders that hold the site's; the nth goes with the nth site.
-    sites : sequence of str
+    sites : str or sequence of str
         Sites; none: the dictionaries' own. Without ``saes``: the neurons of these sites.
     activation : {"post", "pre"}
         SAE features after the nonlinearity, or rectified pre-activations.
@@ -66,27 +71,22 @@ def load_side(
     FileNotFoundError, ValueError
         One sentence saying which argument does not name a checkpoint, a dictionary or a site.
     """
-    network, tokenizer = _load_model(model)
+    saes = [saes] if isinstance(saes, str | Path) else list(saes)
+    sites = [sites] if isinstance(sites, str) else list(sites)
+    _checks.choice("activation", activation, ("post", "pre"))
     if not saes and not sites:
         raise ValueError(f"a dictionary or a site is needed for {model}, got neither")
     if saes and sites and len(saes) != len(sites):
         raise ValueError(f"saes and sites must go together one by one for {model}, got {len(saes)} and {len(sites)}")
+    if not saes and activation == "pre":
+        raise ValueError(f"activation must be 'post' for the neurons of {model}, got 'pre', which only SAEs have")
+    network, tokenizer = _load_model(model)
     dictionaries: dict[str, Dictionary] = {}
-    if saes:
-        named: Sequence[str | None] = sites or [None] * len(saes)
-        for path, site in zip(saes, named, strict=True):
-            dictionary = load_dictionary(path, site=site, activation=activation)
-            place = site or dictionary.site
-            if place is None:
-                raise ValueError(f"{path} does not say which site it was trained at; name the site")
-            dictionaries[place] = dictionary
-    else:
-        dictionaries = {
-            site: neurons(site_width(network, site), site, neuron_directions(network, site)) for site in sites
-        }
-    folder = Path(model)
-    files = tree_sha256(folder) if folder.is_dir() else {}
-    return Side(network, dictionaries, str(model), files), tokenizer
+    for site, dictionary in _dictionaries(network, saes, sites, activation):
+        if site in dictionaries:
+            raise ValueError(f"every site of {model} must be named once, got {site} twice")
+        dictionaries[site] = dictionary
+    return Side(network, dictionaries, str(model), _file_hashes(Path(model))), tokenizer
 
 
 def shared_context_length(sides: Iterable[Side], wanted: int | None = None) -> int:
@@ -99,30 +99,59 @@ def shared_context_length(sides: Iterable[Side], wanted: int | None = None) -> i
     ValueError
         If ``wanted`` is more than a model takes.
     """
-    limits = {side.name: getattr(side.model.config, "max_position_embeddings", None) for side in sides}
-    known = {name: limit for name, limit in limits.items() if isinstance(limit, int) and limit > 0}
-    for name, limit in known.items():
-        if wanted is not None and wanted > limit:
-            raise ValueError(f"context_length must be at most {limit} for {name}, got {wanted}")
-    advised = [d.context_length for side in sides for d in side.dictionaries.values() if d.context_length]
-    return wanted or min(DEFAULT_CONTEXT, *known.values(), *advised)
+    least = DEFAULT_CONTEXT
+    for side in sides:
+        limit = context_limit(side.model)
+        if wanted is not None and limit is not None and wanted > limit:
+            raise ValueError(f"context_length must be at most {limit} for {side.name or 'a model'}, got {wanted}")
+        advised = [d.context_length for d in side.dictionaries.values() if d.context_length]
+        least = min(least, limit or least, *advised)
+    return least if wanted is None else wanted
 
 
-def _load_model(model: str | Path) -> tuple[torch.nn.Module, PreTrainedTokenizerFast]:
+def _dictionaries(
+    network: PreTrainedModel, saes: Sequence[str | Path], sites: Sequence[str], activation: str
+) -> Iterator[tuple[str, Dictionary]]:
+    if not saes:
+        for site in sites:
+            yield site, neurons(site_width(network, site), site, neuron_directions(network, site))
+        return
+    named: Sequence[str | None] = sites or [None] * len(saes)
+    for path, wanted in zip(saes, named, strict=True):
+        dictionary = load_dictionary(path, site=wanted, activation=activation)
+        place = wanted or dictionary.site
+        if place is None:
+            raise ValueError(f"{path} does not say which site it was trained at; name the site")
+        yield place, dictionary
+
+
+def _load_model(model: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    name = str(model)
-    looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1
-    if looks_local and not Path(name).is_dir():
+    name, folder = str(model), Path(model)
+    if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not folder.is_dir():
         raise FileNotFoundError(f"{name} is not a folder with a model")
-    if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
+    if folder.is_dir() and not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{name} holds no transformers checkpoint: it has no config.json")
+    if folder.is_dir() and not any((folder / file).is_file() for file in _TOKENIZER_FILES):
+        raise FileNotFoundError(f"{name} has no tokenizer: none of {', '.join(_TOKENIZER_FILES)} is there")
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
-        network = AutoModel.from_pretrained(name, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{name} cannot be loaded as a model with its tokenizer: {str(error).splitlines()[0]}"
-        ) from error
+        network, report = AutoModel.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+    except Exception as error:  # transformers raises whatever its parsers do on a malformed file
+        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else error!r}"
+        raise ValueError(f"{name} cannot be loaded as a model with its tokenizer ({reason})") from error
+    # Transformers fills what is missing with random numbers. A pooler is never read here.
+    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
+    if missing:
+        raise ValueError(f"{name} must hold all weights of its config, but {len(missing)} are missing: {missing[0]}")
+    for key, weights in network.named_parameters():
+        if not torch.isfinite(weights).all():
+            raise ValueError(f"{name} must hold finite weights, but {key} has NaN or infinite values")
     return network.eval(), tokenizer
+
+
+def _file_hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of a checkpoint's own files; what lies in folders below (optimizer states) is not read."""
+    return {path.name: sha256(path) for path in sorted(folder.glob("*")) if path.is_file()}

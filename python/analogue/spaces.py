@@ -14,7 +14,7 @@ from .activations import FeatureActivations
 from .files import sha256
 from .labels import Labels
 
-Store = Mapping[str, Mapping[str, str] | None]
+Store = Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +31,19 @@ class FeatureSpace:
         F features on T kept tokens; None for a run that was saved without them.
     directions : ndarray of float32, shape (F, d), or None
         Decoder directions; None when the features have none, or when the space was read back from a run.
+    has_decoder : bool
+        Whether the features have decoder directions, be they here or not.
     """
 
     site: str
     labels: Labels
     activations: FeatureActivations | None
     directions: NDArray[np.float32] | None = None
+    has_decoder: bool = False
+
+    def __post_init__(self) -> None:
+        if self.directions is not None:
+            object.__setattr__(self, "has_decoder", True)
 
     def firing_rates(self) -> NDArray[np.float64]:
         """Return the share of kept tokens every feature fires on, shape (F,)."""
@@ -51,9 +58,12 @@ class FeatureSpace:
         features : ndarray of int64, shape (n,)
         kind : {"decoder", "activations"}
         """
-        if kind == "decoder" and self.directions is not None:
-            return self.directions[features]
-        return self.recorded_activations().dense_columns(features)
+        if kind == "activations":
+            return self.recorded_activations().dense_columns(features)
+        if self.directions is None:
+            why = "were not saved with this run: load the dictionary again" if self.has_decoder else "do not exist"
+            raise ValueError(f"the decoder directions of {self.site} {why}")
+        return self.directions[features]
 
     def recorded_activations(self) -> FeatureActivations:
         """Return the activations, or say that the run was saved without them."""
@@ -66,7 +76,8 @@ class FeatureSpace:
         import pyarrow.parquet as pq
 
         pq.write_table(self.labels.to_arrow(), folder / labels_name)
-        store: dict[str, Mapping[str, str] | None] = {
+        store: dict[str, Any] = {
+            "has_decoder": self.has_decoder,
             "labels": {"path": labels_name, "sha256": sha256(folder / labels_name)},
             "activations": None,
         }
@@ -87,17 +98,18 @@ class FeatureSpace:
         if store["activations"] is not None:
             manifest = _checked(folder, store["activations"], "manifest.json")
             activations = FeatureActivations.load(manifest.parent)
-        return cls(site, labels, activations)
+        return cls(site, labels, activations, has_decoder=store["has_decoder"])
 
 
 def relocated(store: Store, prefix: str) -> Store:
     """Return the store as seen from another folder, from which ``prefix`` leads to it."""
-    return {name: part and {**part, "path": f"{prefix}/{part['path']}"} for name, part in store.items()}
+    return {
+        name: {**part, "path": f"{prefix}/{part['path']}"} if isinstance(part, dict) else part
+        for name, part in store.items()
+    }
 
 
-def _checked(folder: Path, part: Mapping[str, Any] | None, *below: str) -> Path:
-    if part is None:
-        raise ValueError(f"{folder} does not say where its labels are")
+def _checked(folder: Path, part: Mapping[str, Any], *below: str) -> Path:
     path = folder.joinpath(part["path"], *below)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing, though the run in {folder} refers to it")

@@ -58,7 +58,7 @@ def permutation_test(
     min_pairs : int
         With fewer rows there is no score, see `Score.insufficient`.
     progress : callable, optional
-        Called as ``progress(done, permutations)`` after every batch.
+        Called as ``progress(done, permutations)`` at the start and after every batch.
 
     Returns
     -------
@@ -90,6 +90,8 @@ def permutation_test(
             reasons[name] = f"undefined: {reason}"
 
     draws = {name: np.empty(total) for name in prepared}
+    if progress is not None and prepared:
+        progress(0, total)
     for start in range(0, total if prepared else 0, _BATCH):
         batch = draw(rng, n, min(_BATCH, total - start))
         for name, measure in prepared.items():

@@ -33,9 +33,6 @@ def save(
             draw_comparison(result, folder / "figures")
             return
         draw_grid(result, folder / "figures")
-        places = {folder / "cells" / f"{a}--{b}": cell for (a, b), cell in result.cells.items()}
-        if result.control is not None:
-            places[folder / "control"] = result.control
-        for place, comparison in places.items():
-            draw_comparison(comparison, place / "figures")
-            seal(place)
+        for name, comparison in result.comparisons.items():
+            draw_comparison(comparison, folder / name / "figures")
+            seal(folder / name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ def draw_comparison(comparison: Comparison, folder: Path) -> None:
     _save(_many_to_one(comparison), folder / "many_to_one.png")
     for name, score in comparison.scores.items():
         if score.draws is not None and score.observed is not None:
-            _save(_null(score, score.draws, score.observed), folder / f"null_{name}.png")
+            _save(_null(comparison, score, score.draws, score.observed), folder / f"null_{name}.png")
 
 
 def draw_grid(grid: Grid, folder: Path) -> None:
@@ -43,7 +43,6 @@ def _new(columns: int = 1) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(5.2 * columns, 3.6), layout="constrained", dpi=130)
     axes = [figure.add_subplot(1, columns, column + 1) for column in range(columns)]
     for ax in axes:
-        ax.title.set_fontsize("medium")
         ax.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
@@ -52,8 +51,10 @@ def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, metadata={"Software": None})
 
 
-def _title(comparison: Comparison) -> str:
-    return f"A {comparison.spaces['a'].site}, B {comparison.spaces['b'].site}"
+def _title(comparison: Comparison, *, said: str) -> dict[str, Any]:
+    role = "control, " if comparison.provenance.get("role") == "control" else ""
+    sites = f"{role}A {comparison.spaces['a'].site}, B {comparison.spaces['b'].site}"
+    return {"label": f"{sites}\n{said}", "fontsize": "medium"}
 
 
 def _correlations(comparison: Comparison) -> Figure:
@@ -64,7 +65,8 @@ def _correlations(comparison: Comparison) -> Figure:
     if pairs.correlation_given_token is not None:
         given = np.clip(pairs.correlation_given_token, -0.2, 1.0)
         ax.hist(given, bins=bins, color=_ORANGE, alpha=0.75, label="given the token")
-    ax.set(title=f"{_title(comparison)}: {len(pairs)} kept pairs", xlabel="correlation", ylabel="pairs")
+    ax.set_title(**_title(comparison, said=f"{len(pairs)} kept pairs"))
+    ax.set(xlabel="correlation", ylabel="pairs")
     ax.legend(frameon=False)
     return figure
 
@@ -77,8 +79,8 @@ def _many_to_one(comparison: Comparison) -> Figure:
             partners, features = zip(*counts, strict=True)
             label = f"{side.upper()} features chosen by {other.upper()}"
             ax.plot(partners, features, "o-", color=colour, markersize=3, linewidth=1, label=label)
+    ax.set_title(**_title(comparison, said="features with the same best partner"))
     ax.set(
-        title=f"{_title(comparison)}: features with the same best partner",
         xlabel="features that share one best partner",
         ylabel="partners",
         xscale="log",
@@ -89,13 +91,19 @@ def _many_to_one(comparison: Comparison) -> Figure:
     return figure
 
 
-def _null(score: Score, draws: NDArray[np.float64], observed: float) -> Figure:
+def _null(comparison: Comparison, score: Score, draws: NDArray[np.float64], observed: float) -> Figure:
     figure, (ax,) = _new()
-    ax.hist(draws, bins=40, color=_GREY, label=f"{score.null} null, {score.permutations} draws")
+    label = f"{score.null} null, {score.permutations} draws"
+    if np.ptp(draws) > 1e-9:
+        ax.hist(draws, bins=40, color=_GREY, label=label)
+    else:  # a saturated measure: all draws are one value, and no bins fit between them
+        ax.bar(draws.mean(), len(draws), width=1e-3, color=_GREY, label=label)
     ax.axvline(observed, color=_ORANGE, linewidth=2, label=f"observed {observed:.3f}")
     z = "undefined" if score.z is None else f"{score.z:.1f}"
     sizes = f"n = {score.n}" + ("" if score.kx is None else f", kx = {score.kx}, ky = {score.ky}")
-    ax.set(title=f"{score.measure}: z = {z}, p = {score.p_value:.3g}, {sizes}", xlabel=score.measure, ylabel="draws")
+    ax.set_title(**_title(comparison, said=f"{score.measure}: z = {z}, p = {score.p_value:.3g}, {sizes}"))
+    ax.set(xlabel=score.measure, ylabel="draws")
+    ax.locator_params(axis="x", nbins=6)
     ax.margins(y=0.25)  # room for the legend
     ax.legend(frameon=False)
     return figure

@@ -56,7 +56,7 @@ def _new(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
         title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, show_edge=False, collapse_padding=True
     )
     for column in left:
-        table.add_column(column, no_wrap=column in ("A x B", "stage", "measure"))
+        table.add_column(column, no_wrap=column in ("stage", "measure"), overflow="fold")
     for column in right:
         table.add_column(column, justify="right", no_wrap=True)
     return table
@@ -119,19 +119,22 @@ def _correlations(named: dict[str, Comparison]) -> Table:
 def _scores(named: dict[str, Comparison]) -> Table:
     nulls = {score.null for comparison in named.values() for score in comparison.scores.values()}
     kinds = {comparison.settings.pairs for comparison in named.values()}
+    rows = {comparison.rows for comparison in named.values()}
     table = _new(
-        f"Similarity of {', '.join(sorted(kinds))} pairs against the null: {', '.join(sorted(nulls))}",
+        f"Similarity of {', '.join(sorted(kinds))} pairs ({' and '.join(sorted(rows))} rows), "
+        f"null: {', '.join(sorted(nulls))}",
         ("A x B", "measure"),
         ("observed", "null", "z", "p", "n/kx/ky"),
     )
-    notes = []
+    notes: list[str] = []
     for name, comparison in named.items():
         table.add_section()
+        notes += [] if comparison.caveat is None else [f"{name}: {comparison.caveat}"]
         for row, score in enumerate(comparison.scores.values()):
             table.add_row(name if row == 0 else "", score.measure, *_score_cells(score))
-            notes += [f"{name}, {score.measure}: {note}" for note in _notes(score)]
+            notes += [f"{name}: {note}" for note in _notes(score)]
     if notes:
-        table.caption = "\n".join(notes)
+        table.caption = "\n".join(dict.fromkeys(notes))
         table.caption_justify = "left"
     return table
 
@@ -139,7 +142,7 @@ def _scores(named: dict[str, Comparison]) -> Table:
 def _score_cells(score: Score) -> tuple[str, ...]:
     null = "-" if score.null_mean is None else f"{_number(score.null_mean)}±{_number(score.null_std)}"
     sizes = "/".join(str(size) for size in (score.n, score.kx, score.ky) if size is not None)
-    return _number(score.observed), null, _number(score.z, ".1f"), _number(score.p_value, ".4f"), sizes
+    return _number(score.observed), null, _number(score.z, ".1f"), _number(score.p_value, ".2g"), sizes
 
 
 def _notes(score: Score) -> list[str]:

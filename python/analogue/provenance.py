@@ -1,0 +1,66 @@
+"""Provenance: what a manifest records of models, dictionaries and text, so that a run can be made again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .corpus import Corpus
+from .dictionaries import Dictionary
+from .files import sha256
+from .sides import Side
+
+
+def run_record(
+    sides: Mapping[str, Side], corpus: Corpus, arguments: Mapping[str, Any], sites: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return models, dictionaries and text with their SHA-256, and what was masked.
+
+    Parameters
+    ----------
+    sides : mapping of str to Side
+        By the key it has in the record: "a", "b", "control".
+    corpus : Corpus
+    arguments : mapping
+        What the caller was asked to do.
+    sites : mapping of str to str, optional
+        Of every side the one site that was compared; by default all.
+    """
+    return {
+        "arguments": dict(arguments),
+        "models": {key: _model(side) for key, side in sides.items()},
+        "dictionaries": {
+            key: {
+                site: _dictionary(dictionary)
+                for site, dictionary in side.dictionaries.items()
+                if sites is None or site == sites[key]
+            }
+            for key, side in sides.items()
+        },
+        "text": {
+            "files": dict(corpus.files),
+            "documents": corpus.n_documents,
+            "sha256": corpus.sha256,
+            "context_length": corpus.context_length,
+            "keep_special": corpus.keep_special,
+            "tokens": corpus.n_tokens,
+            "kept": corpus.n_kept,
+            "masked": corpus.masked,
+        },
+    }
+
+
+def _model(side: Side) -> dict[str, Any]:
+    revision = getattr(side.model.config, "_commit_hash", None)
+    return {"name": side.name, "revision": revision, "sha256": dict(side.files)}
+
+
+def _dictionary(dictionary: Dictionary) -> dict[str, Any]:
+    config = None if dictionary.path is None else dictionary.path / "cfg.json"
+    return {
+        "format": dictionary.format,
+        "path": None if dictionary.path is None else str(dictionary.path),
+        "sha256": dictionary.sha256,
+        "config_sha256": sha256(config) if config is not None and config.is_file() else None,
+        "n_features": dictionary.n_features,
+    }
