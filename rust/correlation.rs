@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::gustavson::{Contender, PackedRows, Worker};
+use crate::contenders::Contender;
+use crate::gustavson::Worker;
+use crate::packed::PackedRows;
 use crate::pairs::same_rows;
 use crate::side::{Desk, Partner, Side};
 use crate::sparse::Csr;

@@ -3,12 +3,14 @@
 //! Nothing here knows Python, tokens or models: ids and offsets in, ids and numbers out. [`python`] is the only
 //! file that sees `PyO3`, behind the feature of that name. Every result is the same for any number of threads.
 
+mod contenders;
 mod correlation;
 mod error;
 mod gustavson;
 mod moments;
 #[cfg(test)]
 mod naive;
+mod packed;
 mod pairs;
 #[cfg(feature = "python")]
 mod python;

@@ -24,6 +24,8 @@ mod _core {
     const __version__: &str = env!("CARGO_PKG_VERSION");
 }
 
+/// For every feature of B its `top` best partners in A by Pearson, and for every feature of A its best in B:
+/// ids and correlations (F, top), -1 and 0.0 where there are fewer.
 #[pyfunction]
 fn best_partners<'py>(
     py: Python<'py>,
@@ -49,6 +51,7 @@ fn best_partners<'py>(
     ))
 }
 
+/// Pearson correlation of every given pair; with `groups`, after subtracting each feature's mean in every group.
 #[pyfunction]
 #[pyo3(signature = (a_indptr, a_indices, a_values, a_features, b_indptr, b_indices, b_values, b_features, feature_a,
     feature_b, groups=None))]
@@ -74,6 +77,7 @@ fn pair_correlations<'py>(
     Ok(found.into_pyarray(py))
 }
 
+/// For every feature the k rows of its largest positive activations, and these: (F, k), -1 and 0.0 beyond.
 #[pyfunction]
 fn top_positions<'py>(
     py: Python<'py>,
@@ -88,6 +92,7 @@ fn top_positions<'py>(
     Ok((table(py, found.positions, k), table(py, found.values, k)))
 }
 
+/// For every permutation p the sum over i < j of x[i, j] y[p[i], p[j]].
 #[pyfunction]
 fn mantel_dots<'py>(
     py: Python<'py>,

@@ -4,11 +4,14 @@ use rayon::prelude::*;
 
 use crate::Error;
 
+/// Permutations a thread takes at a time.
+const BATCH: usize = 8;
+
 /// For every permutation p the sum over i < j of x[i, j] y[p[i], p[j]]: the statistic of the Mantel test (Mantel
 /// 1967, eq. 1), and of a Spearman RSA when x and y hold centred ranks.
 ///
-/// `x` and `y` are n x n, row-major; `permutations` holds one after the other. Sums are in float64; the matrices
-/// are read in float32 when that changes none of their values, as with ranks up to n = 5 000.
+/// `x` and `y` are n x n, row-major; `permutations` holds one after the other. Sums are in float64; `x` is read in
+/// float32 when that changes none of its values, as with ranks up to n = 5 000.
 ///
 /// # Errors
 /// Matrices of another size, or a row of `permutations` that is no permutation.
@@ -23,55 +26,72 @@ pub fn mantel_dots(x: &[f64], y: &[f64], n: usize, permutations: &[i64]) -> Resu
         let (wanted, got) = (format!("rows of {n}"), format!("{} values", permutations.len()));
         return Err(Error::Number { name: "permutations".into(), wanted, got });
     }
-    match (halved(x), halved(y)) {
-        (Some(x), Some(y)) => dots(&x, &y, n, permutations),
-        _ => dots(x, y, n, permutations),
+    match halved(x) {
+        Some(x) => dots(&x, y, n, permutations),
+        None => dots(x, y, n, permutations),
     }
 }
 
 /// The same values in float32, if it holds them exactly.
 fn halved(matrix: &[f64]) -> Option<Vec<f32>> {
-    matrix
-        .par_iter()
-        .map(|&value| Some(value as f32).filter(|&half| f64::from(half).to_bits() == value.to_bits()))
-        .collect()
+    let exact = |half: f32, value: f64| f64::from(half).to_bits() == value.to_bits();
+    matrix.par_iter().map(|&value| Some(value as f32).filter(|&half| exact(half, value))).collect()
 }
 
-fn dots<T: Copy + Into<f64> + Sync>(x: &[T], y: &[T], n: usize, permutations: &[i64]) -> Result<Vec<f64>, Error> {
-    let rows = permutations.par_chunks(n).enumerate();
-    rows.map(|(row, permutation)| {
-        let to = checked(permutation, n, row)?;
-        let row_dot = |i: usize| dot(&x[i * n..][i + 1..n], &y[to[i] as usize * n..][..n], &to[i + 1..]);
-        Ok((0..n).map(row_dot).sum())
-    })
-    .collect()
+/// Some permutations at a time, row by row of y: the row, which is read at random, stays in the nearest cache for
+/// all of them, and x is read in order.
+fn dots<T: Copy + Into<f64> + Sync>(x: &[T], y: &[f64], n: usize, permutations: &[i64]) -> Result<Vec<f64>, Error> {
+    let batch = (permutations.len() / n).div_ceil(rayon::current_num_threads()).clamp(1, BATCH);
+    let batches = permutations.par_chunks(batch * n).enumerate().map(|(number, batch_rows)| {
+        let rows = batch_rows.chunks(n).enumerate();
+        let orders: Vec<Order> = rows.map(|(i, row)| Order::new(row, number * batch + i)).collect::<Result<_, _>>()?;
+        let mut sums = vec![0.0; orders.len()];
+        for (to, row) in y.chunks(n).enumerate() {
+            for (sum, order) in sums.iter_mut().zip(&orders) {
+                let i = order.from[to] as usize;
+                *sum += dot(&x[i * n..][i + 1..n], row, &order.to[i + 1..]);
+            }
+        }
+        Ok(sums)
+    });
+    Ok(batches.collect::<Result<Vec<_>, _>>()?.concat())
 }
 
-/// Sum of x[j] y[to[j]], in eight sums so that the additions need not wait for each other.
-fn dot<T: Copy + Into<f64>>(x: &[T], y: &[T], to: &[u32]) -> f64 {
+/// Sum of x[j] row[to[j]], in eight sums so that the additions need not wait for each other.
+fn dot<T: Copy + Into<f64>>(x: &[T], row: &[f64], to: &[u32]) -> f64 {
     let mut sums = [0.0; 8];
     let ((x, x_rest), (to, to_rest)) = (x.as_chunks::<8>(), to.as_chunks::<8>());
     for (x, to) in x.iter().zip(to) {
         for lane in 0..8 {
-            sums[lane] += x[lane].into() * y[to[lane] as usize].into();
+            sums[lane] += x[lane].into() * row[to[lane] as usize];
         }
     }
     for ((sum, &x), &to) in sums.iter_mut().zip(x_rest).zip(to_rest) {
-        *sum += x.into() * y[to as usize].into();
+        *sum += x.into() * row[to as usize];
     }
     sums.iter().sum()
 }
 
-fn checked(permutation: &[i64], n: usize, row: usize) -> Result<Vec<u32>, Error> {
-    let mut seen = vec![false; n];
-    for &to in permutation {
-        match usize::try_from(to).ok().and_then(|to| seen.get_mut(to)) {
-            Some(seen) if !*seen => *seen = true,
-            Some(_) => return Err(Error::Permutation { n, row, got: format!("{to} twice") }),
-            None => return Err(Error::Permutation { n, row, got: to.to_string() }),
+/// A permutation and its inverse.
+struct Order {
+    to: Vec<u32>,
+    from: Vec<u32>,
+}
+
+impl Order {
+    fn new(permutation: &[i64], row: usize) -> Result<Self, Error> {
+        const NONE: u32 = u32::MAX;
+        let n = permutation.len();
+        let mut from = vec![NONE; n];
+        for (place, &to) in (0..).zip(permutation) {
+            match usize::try_from(to).ok().and_then(|to| from.get_mut(to)) {
+                Some(place_of) if *place_of == NONE => *place_of = place,
+                Some(_) => return Err(Error::Permutation { n, row, got: format!("{to} twice") }),
+                None => return Err(Error::Permutation { n, row, got: to.to_string() }),
+            }
         }
+        Ok(Self { to: permutation.iter().map(|&to| to as u32).collect(), from })
     }
-    Ok(permutation.iter().map(|&to| to as u32).collect())
 }
 
 #[cfg(test)]

@@ -199,13 +199,14 @@ def test_pairs_and_permutations_outside_their_range_are_refused():
 
 def test_other_threads_run_while_the_core_works():
     """A counting thread keeps counting inside a call that holds no interpreter lock; every call, one after another."""
-    side = random_csr(0, 4000, 4000, 64)
+    ids = np.sort((np.arange(30_000)[:, None] * 7919 + 61 * np.arange(64)) % 4000, axis=1).astype(np.int32)
+    side = np.arange(30_001) * 64, ids.ravel(), np.random.default_rng(0).random(ids.size, dtype=np.float32) + 1, 4000
     every = np.arange(4000)
     m = np.random.default_rng(0).random((700, 700))
     permutations = np.stack([np.random.default_rng(i).permutation(700) for i in range(100)])
     calls = [
         lambda: _core.best_partners(*side, *side, 1, 1),
-        lambda: _core.pair_correlations(*side, *side, every, every, every % 50),
+        lambda: _core.pair_correlations(*side, *side, every, every, np.arange(30_000) % 50),
         lambda: _core.top_positions(*side, 5),
         lambda: _core.mantel_dots(m, m, permutations),
     ]

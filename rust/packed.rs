@@ -1,0 +1,93 @@
+//! Rows of A made ready for the hot loop: small ids, values already in standard deviations.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::side::Side;
+
+/// Candidates in one block: their places fit u16, and an index of that type needs no bounds check.
+pub const BLOCK: usize = 1 << 16;
+
+/// One value for every place of a block.
+pub fn boxed<T: Clone>(value: T) -> Box<[T; BLOCK]> {
+    vec![value; BLOCK].try_into().unwrap_or_else(|_| unreachable!("BLOCK values"))
+}
+
+/// Rows of A for one block of candidates, values in standard deviations.
+pub struct PackedRows {
+    /// Candidates in this block.
+    pub len: usize,
+    offsets: Vec<usize>,
+    places: Vec<u16>,
+    values: Vec<f32>,
+}
+
+impl PackedRows {
+    /// All candidates of a side, in blocks.
+    pub fn blocks(side: &Side) -> Vec<Self> {
+        (0..side.len()).step_by(BLOCK).map(|first| Self::new(side, first)).collect()
+    }
+
+    fn new(side: &Side, first: usize) -> Self {
+        let len = BLOCK.min(side.len() - first);
+        let scales: Vec<f64> = (first..first + len).map(|candidate| side.scale(candidate as u32)).collect();
+        let pack = |rows: Range<usize>| {
+            let most = side.csr.span(rows.end - 1).end - side.csr.span(rows.start).start;
+            let mut ends = Vec::with_capacity(rows.len());
+            let (mut places, mut values) = (Vec::with_capacity(most), Vec::with_capacity(most));
+            for row in rows {
+                let (ids, of_row) = side.csr.row(row);
+                for (candidate, &value) in ids.iter().map(|&id| side.candidate(id)).zip(of_row) {
+                    let place = candidate.map_or(usize::MAX, |candidate| (candidate as usize).wrapping_sub(first));
+                    if let Some(scale) = scales.get(place) {
+                        places.push(place as u16);
+                        values.push((f64::from(value) * scale) as f32);
+                    }
+                }
+                ends.push(places.len());
+            }
+            (ends, places, values)
+        };
+        let parts: Vec<(Vec<usize>, Vec<u16>, Vec<f32>)> = side.csr.row_ranges().into_par_iter().map(pack).collect();
+        let total = parts.iter().map(|(_, places, _)| places.len()).sum();
+        let (places, values) = (Vec::with_capacity(total), Vec::with_capacity(total));
+        let mut packed = Self { len, offsets: vec![0], places, values };
+        for (ends, places, values) in parts {
+            let start = packed.places.len();
+            packed.offsets.extend(ends.iter().map(|end| start + end));
+            packed.places.extend(places);
+            packed.values.extend(values);
+        }
+        packed
+    }
+
+    /// Places and values of one row.
+    pub fn row(&self, row: u32) -> (&[u16], &[f32]) {
+        let span = self.offsets[row as usize]..self.offsets[row as usize + 1];
+        (&self.places[span.clone()], &self.values[span])
+    }
+
+    #[inline]
+    pub fn prefetch(&self, row: u32) {
+        let (start, end) = (self.offsets[row as usize], self.offsets[row as usize + 1]);
+        for line in (start..end).step_by(32).chain([end]) {
+            prefetch(self.places.as_ptr().wrapping_add(line));
+        }
+        for line in (start..end).step_by(16).chain([end]) {
+            prefetch(self.values.as_ptr().wrapping_add(line));
+        }
+    }
+}
+
+#[inline]
+fn prefetch<T>(at: *const T) {
+    // SAFETY: a prefetch is a hint; it reads nothing, and no address makes it fault.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
