@@ -56,12 +56,6 @@ class FeatureActivations:
         """Number of stored (nonzero) activations."""
         return len(self.values)
 
-    @property
-    def density(self) -> float:
-        """Share of the T x F activations that are nonzero."""
-        cells = self.n_tokens * self.n_features
-        return self.nnz / cells if cells else 0.0
-
     @cached_property
     def firing_counts(self) -> NDArray[np.int64]:
         """Number of tokens each feature fires on, shape (F,)."""
