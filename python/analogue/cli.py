@@ -84,9 +84,8 @@ def demo_command(
     _finish(result, out, overwrite=overwrite, activations=not no_activations, as_json=as_json)
     if not as_json:
         print(
-            "The control is model A as it was before training, with an SAE of its own: its pairs correlate nearly as\n"
-            "much as those of the trained model, but nothing of it is left given the token, and its scores are those\n"
-            "of shuffled pairs."
+            "The control is model A as it was before training, with an SAE of its own: it shows what the same\n"
+            "numbers are between models that share nothing but the text."
         )
 
 
