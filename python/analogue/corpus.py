@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -304,6 +303,8 @@ class Corpus:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the texts, in hexadecimal; each goes in behind its length, so that their borders count."""
+        import hashlib
+
         digest = hashlib.sha256()
         for text in self.texts:
             content = text.encode()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +11,8 @@ from typing import Any
 
 def sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
+    import hashlib
+
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -48,6 +47,9 @@ def staged_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
     FileExistsError
         If ``path`` exists and ``overwrite`` is false; nothing is touched then.
     """
+    import shutil
+    import tempfile
+
     target = Path(path)
     if target.exists() and not overwrite:
         raise FileExistsError(f"{target} exists already; choose another folder or pass overwrite")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -159,5 +157,8 @@ def is_junk(token: str) -> bool:
 
 @cache
 def _junk() -> tuple[frozenset[str], frozenset[str]]:
+    import tomllib
+    from importlib import resources
+
     lists = tomllib.loads((resources.files("analogue") / "data" / "junk.toml").read_text(encoding="utf-8"))
     return frozenset(lists["characters"]), frozenset(lists["tokens"])

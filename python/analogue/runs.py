@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,6 +94,9 @@ def checked(folder: Path, name: str, manifest: Mapping[str, Any]) -> Path:
 
 def versions() -> dict[str, str]:
     """Return the versions that a manifest records."""
+    import importlib.metadata
+    import platform
+
     packages = ("analogue", "numpy", "torch", "transformers")
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
 
