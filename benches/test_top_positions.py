@@ -5,8 +5,8 @@ from time import perf_counter
 
 import numpy as np
 
+import analogue as an
 import oracles
-from analogue import _core
 
 TOKENS, FEATURES, ACTIVE, K = 30_000, 32_768, 32, 5
 SLICE, SAMPLE = 2048, 64
@@ -27,7 +27,7 @@ def test_top_positions_beat_a_sort_of_each_column_two_hundredfold(benchmark):
     rng = np.random.default_rng(0)
     ids = np.sort((rng.integers(0, FEATURES, (TOKENS, 1)) + 1009 * np.arange(ACTIVE)) % FEATURES, axis=1)
     values = rng.random(TOKENS * ACTIVE, dtype=np.float32) + np.float32(0.1)
-    side = np.arange(TOKENS + 1) * ACTIVE, ids.astype(np.int32).ravel(), values, FEATURES
+    acts = an.FeatureActivations.from_csr(np.arange(TOKENS + 1) * ACTIVE, ids.ravel(), values, FEATURES)
     dense = np.zeros((TOKENS, SLICE), dtype=np.float32)
     in_slice = ids.ravel() < SLICE
     dense[np.repeat(np.arange(TOKENS), ACTIVE)[in_slice], ids.ravel()[in_slice]] = values[in_slice]
@@ -37,7 +37,7 @@ def test_top_positions_beat_a_sort_of_each_column_two_hundredfold(benchmark):
         return [np.argsort(-dense[:, feature], kind="stable")[:K] for feature in sample]
 
     def ours():
-        return _core.top_positions(*side, K)
+        return an.top_positions(acts, K)
 
     seconds, rival_seconds = [], []
     for _ in range(5):

@@ -109,6 +109,8 @@ def test_the_control_says_what_it_is(demo, tmp_path):
     grid = load_comparison(tmp_path / "run")
     assert grid.records() == demo.records()
     assert [record["role"] for record in grid.records()] == ["cell"] * 12 + ["control"] * 3
+    demo.save(tmp_path / "plain", activations=False)
+    assert load_comparison(tmp_path / "plain").records() == demo.records()
 
 
 def test_the_pair_is_small_and_its_text_is_large_enough(demo):

@@ -19,7 +19,7 @@ from .files import sha256
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-_DEFAULT_CONTEXT = 256
+DEFAULT_CONTEXT = 256
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -195,7 +195,7 @@ class Corpus:
         check_fast(tokenizer)
         prefix, suffix = added_ids(tokenizer)
         if context_length is None:
-            context_length = min(_DEFAULT_CONTEXT, tokenizer.model_max_length)
+            context_length = min(DEFAULT_CONTEXT, tokenizer.model_max_length)
         # The first position of a block is left out, so a block that holds one more token is the least of use.
         least = max(len(prefix), 1) + 1 + len(suffix)
         length = _checks.integer("context_length", context_length, minimum=least)

@@ -67,9 +67,18 @@ class Grid:
         """Write a grid folder, whole or not at all; `analogue.report.save` adds the figures."""
         with new_run(directory, overwrite=overwrite) as folder:
             self.write_into(folder, activations=activations)
+            self.seal_cells(folder)
+
+    def seal_cells(self, folder: Path) -> None:
+        """Add the hashes of their files to the manifests of cells and control, once nothing is added to them."""
+        for name in self.comparisons:
+            seal(folder / name)
 
     def write_into(self, folder: Path, *, activations: bool = True) -> None:
-        """Write ``sites``, ``cells``, ``control``, ``grid.parquet`` and the manifest into an empty folder."""
+        """Write ``sites``, ``cells``, ``control``, ``grid.parquet`` and the manifest into an empty folder.
+
+        Cells are not sealed yet, see `seal_cells`.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -87,7 +96,6 @@ class Grid:
                 sites = {side: space.site for side, space in comparison.spaces.items()}
                 ways = {s: f"../../sites/{s.upper()}--{site}" for s, site in sites.items()}
                 comparison.write_cell(place, {s: relocated(stores[s, site], ways[s]) for s, site in sites.items()})
-            seal(place)
         pq.write_table(pa.Table.from_pylist(self.records(), _schema(pa)), folder / "grid.parquet")
         manifest = {
             "format": GRID_FORMAT,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from . import _checks
 from .capture import context_limit, site_width
+from .corpus import DEFAULT_CONTEXT
 from .dictionaries import Dictionary, load_dictionary, neurons
 from .files import sha256
 from .sites import neuron_directions
@@ -16,7 +17,6 @@ from .sites import neuron_directions
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-DEFAULT_CONTEXT = 256
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 

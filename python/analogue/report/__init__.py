@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..compare import Comparison
 from ..grid import Grid
-from ..runs import new_run, seal
+from ..runs import new_run
 from .figures import draw_comparison as draw_comparison
 from .figures import draw_grid as draw_grid
 from .tables import tables as tables
@@ -35,4 +35,4 @@ def save(
         draw_grid(result, folder / "figures")
         for name, comparison in result.comparisons.items():
             draw_comparison(comparison, folder / name / "figures")
-            seal(folder / name)
+        result.seal_cells(folder)
