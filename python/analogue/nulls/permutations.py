@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analogue import _checks
-from analogue.similarity import MEASURES, Prepared, UndefinedError, paired_rows
-
+from .. import _checks
+from ..similarity import MEASURES, Prepared, UndefinedError, paired_rows
 from .score import Score
 
 _METHOD = "permutation"

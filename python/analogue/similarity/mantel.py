@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from analogue._core import mantel_dots
+from .._core import mantel_dots
 
 
 @dataclass(frozen=True, eq=False)

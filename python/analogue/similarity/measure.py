@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analogue import _checks
+from .. import _checks
 
 Rows = NDArray[np.float64]
 

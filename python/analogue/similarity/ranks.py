@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analogue import _checks
-
+from .. import _checks
 from .mantel import Mantel
 from .measure import Rows, UndefinedError, varying_rows
 
