@@ -1,61 +1,118 @@
 //! One pass over the features of B that finds, for both directions, every pair that may be among the best.
 //!
 //! Gustavson's row-by-row sparse product: for one feature of B, the rows of A on which it fires are added up in a
-//! dense accumulator of one float32 a feature of A. Correlations in float32 only nominate. A nominee is kept while
+//! dense accumulator of one float32 a feature of A. Scores in float32 only nominate. A nominee is kept while
 //! the upper end of its error bound reaches the `top`-th largest lower end seen so far, so the exact best are
 //! always among the contenders, whatever the order of the work.
 
-use crate::contenders::{Contender, Contenders, Pass, RUN, UNTOUCHED, lesser};
+use std::marker::PhantomData;
+
+use crate::bounds::{Bounds, Extremes, Pass};
+use crate::contenders::{Contender, Contenders, RUN, UNTOUCHED, lesser};
+use crate::given::{Reducer, Shares};
 use crate::packed::{BLOCK, PackedRows, boxed};
-use crate::side::{Desk, Extremes, Partner, Side};
+use crate::side::{Desk, Partner, Side};
 use crate::sparse::Column;
 
 /// Rows fetched ahead of the one being added.
 const AHEAD: usize = 8;
 
+/// Both sides made ready for the pass.
+pub struct Plan<'a> {
+    pub a: Side<'a>,
+    pub b: Side<'a>,
+    pub blocks: Vec<PackedRows>,
+    standings_a: Vec<f64>,
+    standings_b: Vec<f64>,
+    /// Given groups: A's shares in them, the first of their rows, and their number.
+    shares: Option<(Shares, usize, usize)>,
+}
+
+impl<'a> Plan<'a> {
+    pub fn new(a: Side<'a>, b: Side<'a>) -> Self {
+        let (blocks, n_rows) = (Vec::new(), a.csr.n_rows());
+        let (standings_a, standings_b) = (a.standings(), b.standings());
+        Self { blocks, standings_a, standings_b, shares: None, a, b }.packed(n_rows)
+    }
+
+    /// Add up the first `n_rows` rows only, and take the groups' rows below them off where it matters.
+    pub fn reduced(a: Side<'a>, b: Side<'a>, n_rows: usize) -> Self {
+        let shares = Shares::new(&a, n_rows);
+        let n_groups = a.csr.n_rows() - n_rows;
+        let standings = vec![0.0; a.len().max(b.len())];
+        let (standings_a, standings_b) = (standings[..a.len()].to_vec(), standings[..b.len()].to_vec());
+        Self { blocks: Vec::new(), standings_a, standings_b, shares: Some((shares, n_rows, n_groups)), a, b }
+            .packed(n_rows)
+    }
+
+    fn packed(mut self, n_rows: usize) -> Self {
+        self.blocks = PackedRows::blocks(&self.a, n_rows);
+        self
+    }
+
+    fn reducer(&self) -> Option<Reducer<'_>> {
+        self.shares.as_ref().map(|(shares, first, n_groups)| Reducer::new(shares, *first, *n_groups))
+    }
+}
+
 /// One thread's accumulator and what it has found.
-pub struct Worker<'a> {
+pub struct Worker<'a, B> {
     a: &'a Side<'a>,
     b: &'a Side<'a>,
     blocks: &'a [PackedRows],
+    standings_b: &'a [f64],
+    of_a_standings: Extremes,
     apart: Extremes,
     sums: Box<[f32; BLOCK]>,
     long_sums: Vec<f64>,
     contenders: Contenders,
-    /// By places: a sum below this reaches no bar, whatever the feature of B, if its standard mean is moderate.
+    /// By places: a sum below this reaches no bar, whatever the feature of B, if its pass is moderate.
     floors: Vec<Box<[f32; BLOCK]>>,
+    reducer: Option<Reducer<'a>>,
     desk: Desk,
+    bounds: PhantomData<B>,
 }
 
-impl<'a> Worker<'a> {
-    pub fn new(a: &'a Side, b: &'a Side, blocks: &'a [PackedRows], top: usize) -> Self {
+impl<'a, B: Bounds> Worker<'a, B> {
+    pub fn new(plan: &'a Plan, top: usize) -> Self {
+        let Plan { a, b, blocks, standings_a, standings_b, .. } = plan;
         Self {
             a,
             b,
             blocks,
-            apart: a.extremes(),
+            standings_b,
+            of_a_standings: Extremes::of(standings_a),
+            apart: Extremes::of(&a.means),
             sums: boxed(UNTOUCHED),
             long_sums: Vec::new(),
-            contenders: Contenders::new(a, b, top),
+            contenders: Contenders::new(standings_a, Extremes::of(standings_b), top),
             floors: blocks.iter().map(|_| boxed(f32::NEG_INFINITY)).collect(),
+            reducer: plan.reducer(),
             desk: Desk::default(),
+            bounds: PhantomData,
         }
     }
 
     /// Best partners of one candidate of B; what it may be to candidates of A is remembered.
     pub fn visit(&mut self, b: u32) -> &[Partner] {
         self.contenders.start();
-        let column = self.b.column(b);
-        let mean = self.b.means[b as usize];
-        let pass = Pass::new(b, column.len(), mean);
+        let mut column = self.b.column(b);
+        let pass = B::pass(b, column.len(), self.standings_b[b as usize]);
+        if let Some(reducer) = &mut self.reducer {
+            reducer.begin(self.b, b);
+            column = self.b.parts(b).0;
+        }
         let blocks = self.blocks;
         for (number, block) in blocks.iter().enumerate() {
-            let updates = self.add(block, column, self.b.scale(b) / self.b.csr.n_rows() as f64);
-            if updates < block.len / 4 && mean.abs() <= 1.0 {
+            let updates = self.add(block, column, self.b.scale(b));
+            if updates < block.len / 4 && pass.moderate {
                 self.walk(number, column.rows, pass);
             } else {
                 self.sweep(number, pass);
             }
+        }
+        if let Some(reducer) = &mut self.reducer {
+            reducer.end(self.b, b);
         }
         self.settle(b)
     }
@@ -72,7 +129,7 @@ impl<'a> Worker<'a> {
                 if let Some(&ahead) = rows.get(i + AHEAD) {
                     block.prefetch(ahead);
                 }
-                let weight = (f64::from(value) * scale) as f32;
+                let weight = self.b.weight(scale, value);
                 let (places, values) = block.row(row);
                 updates += places.len();
                 for (&place, &value) in places.iter().zip(values) {
@@ -101,15 +158,15 @@ impl<'a> Worker<'a> {
     fn walk(&mut self, number: usize, rows: &[u32], pass: Pass) {
         let block = &self.blocks[number];
         let sums = &mut *self.sums;
-        let least = self.apart.least(f64::from(pass.mean)) - f64::from(pass.slack) * (1.0 + self.apart.magnitude());
-        let (floors, mut floor_b) = (&mut *self.floors[number], self.contenders.bar_b + least as f32);
+        let (floors, of_a, reducer) = (&mut *self.floors[number], self.of_a_standings, self.reducer.as_ref());
+        let mut floor_b = B::floor_b(pass, self.contenders.bar_b, of_a);
         for &row in rows {
             for &place in block.row(row).0 {
                 let sum = std::mem::replace(&mut sums[usize::from(place)], UNTOUCHED);
                 let floor = &mut floors[usize::from(place)];
                 if sum >= lesser(*floor, floor_b) {
-                    self.contenders.offer(number, place, sum, pass, floor);
-                    floor_b = self.contenders.bar_b + least as f32;
+                    self.contenders.offer::<B>(number, place, sum, pass, floor, reducer);
+                    floor_b = B::floor_b(pass, self.contenders.bar_b, of_a);
                 }
             }
         }
@@ -124,13 +181,13 @@ impl<'a> Worker<'a> {
             let bar = self.contenders.bar_b;
             let targets = &self.contenders.targets[number][places.clone()];
             let reaching = self.sums[places.clone()].iter().zip(targets).fold(0, |any, (&sum, target)| {
-                let upper = pass.upper(sum, target.mean);
-                any | u32::from(upper >= lesser(target.bar, bar))
+                any | u32::from(B::reaches(pass, sum, target.standing, lesser(target.bar, bar)))
             });
             if reaching > 0 {
                 for place in places.clone() {
                     let floor = &mut self.floors[number][place];
-                    self.contenders.offer(number, place as u16, self.sums[place], pass, floor);
+                    let (sum, reducer) = (self.sums[place], self.reducer.as_ref());
+                    self.contenders.offer::<B>(number, place as u16, sum, pass, floor, reducer);
                 }
             }
             self.sums[places].fill(UNTOUCHED);

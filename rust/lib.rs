@@ -3,10 +3,14 @@
 //! Nothing here knows Python, tokens or models: ids and offsets in, ids and numbers out. [`python`] is the only
 //! file that sees `PyO3`, behind the feature of that name. Every result is the same for any number of threads.
 
+mod bounds;
 mod contenders;
 mod correlation;
 mod error;
+mod given;
+mod groups;
 mod gustavson;
+mod metric;
 mod moments;
 #[cfg(test)]
 mod naive;
@@ -19,8 +23,9 @@ mod sequences;
 mod side;
 mod sparse;
 
-pub use correlation::{BestPartners, best_partners};
+pub use correlation::{BestPartners, Search, best_partners};
 pub use error::Error;
+pub use metric::Metric;
 pub use pairs::pair_correlations;
 pub use ranks::mantel_dots;
 pub use sequences::{TopPositions, top_positions};

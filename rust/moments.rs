@@ -28,14 +28,26 @@ impl Centred {
         Self { mean, squares: squares + (n - count) as f64 * mean * mean, stored, count }
     }
 
+    /// The column as it is, taken about zero instead of its mean.
+    pub fn about_zero(column: Column) -> Self {
+        let stored = column.values.iter().map(|&x| f64::from(x)).sum();
+        Self { mean: 0.0, squares: sum_of_squares(column), stored, count: column.len() }
+    }
+
+    /// A column of which only the squares within groups of rows are asked for.
+    pub fn within(squares: f64, count: usize) -> Self {
+        Self { mean: 0.0, squares, stored: 0.0, count }
+    }
+
+    /// The number of rows the column fires on, whatever its values.
+    pub fn counted(column: Column) -> Self {
+        let count = column.len();
+        Self { mean: 0.0, squares: count as f64, stored: count as f64, count }
+    }
+
     /// The same, if more than `floor` of the column's sum of squares is left.
     pub fn varying(column: Column, n: usize, floor: f64) -> Option<Self> {
         Some(Self::new(column, n)).filter(|centred| centred.squares > floor * sum_of_squares(column))
-    }
-
-    /// Population standard deviation over `n` rows.
-    pub fn deviation(&self, n: usize) -> f64 {
-        (self.squares / n as f64).sqrt()
     }
 }
 
@@ -90,9 +102,9 @@ impl Together {
         self.products - alone + neither * (a.mean * b.mean)
     }
 
-    /// Pearson correlation over `n` rows.
-    pub fn pearson(&self, a: &Centred, b: &Centred, n: usize) -> f64 {
-        correlation(self.product(a, b, n), a.squares, b.squares)
+    /// Rows where both fire over rows where either does: equal fractions are equal numbers.
+    pub fn overlap(&self, a: &Centred, b: &Centred) -> f64 {
+        self.count as f64 / (a.count + b.count - self.count) as f64
     }
 }
 

@@ -9,7 +9,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::{Csr, Error};
+use crate::{Csr, Error, Metric, Search};
 
 type Ids<'py> = Bound<'py, PyArray2<i64>>;
 type Correlations<'py> = Bound<'py, PyArray2<f64>>;
@@ -24,9 +24,12 @@ mod _core {
     const __version__: &str = env!("CARGO_PKG_VERSION");
 }
 
-/// For every feature of B its `top` best partners in A by Pearson, and for every feature of A its best in B:
-/// ids and correlations (F, top), -1 and 0.0 where there are fewer.
+/// For every feature of B its `top` best partners in A, and for every feature of A its best in B, by "pearson",
+/// "cosine" or "jaccard", or by Pearson given a group id for every row: ids and scores (F, top), -1 and 0.0 where
+/// there are fewer.
 #[pyfunction]
+#[pyo3(signature = (a_indptr, a_indices, a_values, a_features, b_indptr, b_indices, b_values, b_features, top,
+    min_activations, metric="pearson", groups=None))]
 fn best_partners<'py>(
     py: Python<'py>,
     a_indptr: PyReadonlyArray1<'py, i64>,
@@ -39,10 +42,14 @@ fn best_partners<'py>(
     b_features: i64,
     top: usize,
     min_activations: usize,
+    metric: &str,
+    groups: Option<PyReadonlyArray1<'py, i64>>,
 ) -> PyResult<(Ids<'py>, Correlations<'py>, Ids<'py>, Correlations<'py>)> {
     let a = Side::new("a_", &a_indptr, &a_indices, &a_values, a_features)?;
     let b = Side::new("b_", &b_indptr, &b_indices, &b_values, b_features)?;
-    let (of_b, of_a) = detached(py, || crate::best_partners(a.csr()?, b.csr()?, top, min_activations))?;
+    let groups = groups.as_ref().map(|groups| slice("", "groups", groups)).transpose()?;
+    let search = Search { top, min_activations, metric: Metric::named(metric)?, groups };
+    let (of_b, of_a) = detached(py, || crate::best_partners(a.csr()?, b.csr()?, search))?;
     Ok((
         table(py, of_b.ids, top),
         table(py, of_b.correlations, top),

@@ -5,21 +5,31 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use crate::moments::{Centred, SEARCH, Together};
+use crate::bounds::Extremes;
+use crate::groups::{Grouped, Groups};
+use crate::metric::Metric;
+use crate::moments::{Centred, correlation};
 use crate::sparse::{Column, Csc, Csr};
 
-/// A feature whose variance is at most this share of its mean square is constant.
-pub const VARIANCE_FLOOR: f64 = 1e-12;
 const NONE: u32 = u32::MAX;
 
-/// An exact correlation and the feature of the other side it is with.
+/// An exact score and the feature of the other side it is with.
 pub type Partner = (f64, u32);
+
+/// What is measured: all rows as they are, or what is left within groups of them.
+#[derive(Clone, Copy)]
+pub enum Measure<'a> {
+    Plain(Metric),
+    /// Pearson given the group; columns have a row for each group below their own.
+    Within(&'a Groups),
+}
 
 /// A feature that may be a partner.
 pub struct Candidate {
     pub feature: u32,
-    /// Where its column lies.
+    /// Where its column lies, and where the rows of groups begin in it.
     span: Range<usize>,
+    split: usize,
     centred: Centred,
 }
 
@@ -27,60 +37,106 @@ pub struct Candidate {
 pub struct Side<'a> {
     pub csr: Csr<'a>,
     csc: Csc,
+    measure: Measure<'a>,
     pub candidates: Vec<Candidate>,
     /// Feature to candidate, or `NONE`.
     numbers: Vec<u32>,
-    /// Mean of every candidate in its standard deviations.
+    /// Mean of every candidate in its standard deviations; 0 where the measure takes off no means.
     pub means: Vec<f64>,
     by_mean: OnceLock<Vec<u32>>,
 }
 
 impl<'a> Side<'a> {
-    pub fn new(csr: Csr<'a>, min_activations: usize) -> Self {
-        let (csc, n) = (csr.transpose(), csr.n_rows());
+    pub fn new(csr: Csr<'a>, metric: Metric, min_activations: usize) -> Self {
+        let n = csr.n_rows();
+        Self::build(csr, Measure::Plain(metric), |column, _| {
+            (column.len() >= min_activations).then(|| Some((column.len(), metric.centre(column, n)?)))?
+        })
+    }
+
+    pub fn within(grouped: &'a Grouped, groups: &'a Groups, min_activations: usize) -> Self {
+        Self::build(grouped.csr(), Measure::Within(groups), |column, feature| {
+            let split = column.rows.partition_point(|&row| (row as usize) < groups.n_places());
+            let (own, (count, alone)) = (column.part(0..split), grouped.alone[feature]);
+            let squares = groups.squares_within(own, alone)?;
+            (split + count >= min_activations).then(|| (split, Centred::within(squares, split)))
+        })
+    }
+
+    fn build(
+        csr: Csr<'a>,
+        measure: Measure<'a>,
+        centre: impl Fn(Column, usize) -> Option<(usize, Centred)> + Sync,
+    ) -> Self {
+        let (csc, n) = (csr.transpose(), csr.n_rows() as f64);
         let candidate = |feature| {
             let span = csc.span(feature);
-            let centred = Centred::varying(csc.column(span.clone()), n, VARIANCE_FLOOR)?;
-            (span.len() >= min_activations).then_some(Candidate { feature: feature as u32, span, centred })
+            let (split, centred) = centre(csc.column(span.clone()), feature)?;
+            Some(Candidate { feature: feature as u32, span, split, centred })
         };
         let candidates: Vec<Candidate> = (0..csr.n_features()).into_par_iter().filter_map(candidate).collect();
         let mut numbers = vec![NONE; csr.n_features()];
         for (number, candidate) in (0..).zip(&candidates) {
             numbers[candidate.feature as usize] = number;
         }
-        let means = candidates.iter().map(|of| of.centred.mean / of.centred.deviation(n)).collect();
-        Self { csr, csc, candidates, numbers, means, by_mean: OnceLock::new() }
+        let means = candidates.iter().map(|of| of.centred.mean * (n / of.centred.squares).sqrt()).collect();
+        Self { csr, csc, measure, candidates, numbers, means, by_mean: OnceLock::new() }
     }
 
     pub fn len(&self) -> usize {
         self.candidates.len()
     }
 
+    /// The whole column, the rows of groups included.
     pub fn column(&self, candidate: u32) -> Column<'_> {
         self.csc.column(self.candidates[candidate as usize].span.clone())
+    }
+
+    /// The rows where the candidate fires, and those of its groups.
+    pub fn parts(&self, candidate: u32) -> (Column<'_>, Column<'_>) {
+        let (column, split) = (self.column(candidate), self.candidates[candidate as usize].split);
+        (column.part(0..split), column.part(split..column.len()))
     }
 
     pub fn candidate(&self, feature: i32) -> Option<u32> {
         Some(self.numbers[feature as usize]).filter(|&number| number != NONE)
     }
 
-    /// One over the standard deviation of a candidate.
-    pub fn scale(&self, candidate: u32) -> f64 {
-        1.0 / self.candidates[candidate as usize].centred.deviation(self.csr.n_rows())
+    /// What a stored value of a candidate weighs: its share of the norm that scores are measured in.
+    #[inline]
+    pub fn weight(&self, scale: f64, value: f32) -> f32 {
+        let seen = if let Measure::Plain(metric) = self.measure { metric.seen(value) } else { f64::from(value) };
+        (seen * scale) as f32
     }
 
-    /// The largest correlation a candidate can have with a partner that never fires together with it.
+    /// One over the norm of a candidate; counts are left as they are.
+    pub fn scale(&self, candidate: u32) -> f64 {
+        match self.measure {
+            Measure::Plain(Metric::Jaccard) => 1.0,
+            _ => 1.0 / self.candidates[candidate as usize].centred.squares.sqrt(),
+        }
+    }
+
+    /// What the bounds need to know of every candidate.
+    pub fn standings(&self) -> Vec<f64> {
+        match self.measure {
+            Measure::Plain(Metric::Jaccard) => self.candidates.iter().map(|of| of.centred.squares).collect(),
+            Measure::Plain(_) => self.means.clone(),
+            Measure::Within(_) => (0..self.len() as u32).map(|candidate| self.stretch(candidate)).collect(),
+        }
+    }
+
+    /// Norm of the whole column over the norm within groups.
+    fn stretch(&self, candidate: u32) -> f64 {
+        Centred::about_zero(self.column(candidate)).squares.sqrt() * self.scale(candidate)
+    }
+
+    /// The largest score a candidate can have with a partner that never fires together with it.
     pub fn best_apart(&self, candidate: u32, other: Extremes) -> f64 {
         -other.least(self.means[candidate as usize])
     }
 
-    pub fn extremes(&self) -> Extremes {
-        let largest = self.means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let smallest = self.means.iter().copied().fold(f64::INFINITY, f64::min);
-        Extremes { smallest, largest }
-    }
-
-    /// The `top` best of the given partners, in order, by their exact correlations.
+    /// The `top` best of the given partners, in order, by their exact scores.
     pub fn settle<'d>(
         &self,
         candidate: u32,
@@ -109,45 +165,75 @@ impl<'a> Side<'a> {
         }
         let full = touched.len() + top;
         self.weigh(candidate, other, touched, desk);
-        let (own, found) = (&self.candidates[candidate as usize].centred, &mut desk.partners);
-        let mut add = |&partner: &u32| {
+        let (own, mean) = (&self.candidates[candidate as usize].centred, self.means[candidate as usize]);
+        let (metric, n, found) = (self.metric(), self.csr.n_rows(), &mut desk.partners);
+        let mut apart = |partner: u32| {
             if seen[partner as usize] == candidate {
                 return true;
             }
             let partner = &other.candidates[partner as usize];
-            let r = Together::default().pearson(own, &partner.centred, self.csr.n_rows());
-            let wanted = found.get(full - 1).is_none_or(|last| r >= last.0);
+            let score = metric.apart(own, &partner.centred, n);
+            // Where a mean is 0 all of these are equal, and come in order: the first are the best.
+            let wanted = found.get(full - 1).is_none_or(|last| score >= last.0 && mean != 0.0);
             if wanted {
-                found.push((r, partner.feature));
+                found.push((score, partner.feature));
             }
             wanted
         };
-        if self.means[candidate as usize] >= 0.0 {
-            other.by_mean().iter().all(&mut add);
+        let every = 0..other.len() as u32;
+        if mean == 0.0 {
+            every.into_iter().all(&mut apart);
+        } else if mean > 0.0 {
+            other.by_mean().iter().copied().all(&mut apart);
         } else {
-            other.by_mean().iter().rev().all(&mut add);
+            other.by_mean().iter().rev().copied().all(&mut apart);
         }
         desk.seen = seen;
         desk.best(top)
     }
 
-    /// Put exact correlations with the given partners on the desk.
+    /// The measure as it is of two columns that share no row; within groups nothing is left of such a pair.
+    fn metric(&self) -> Metric {
+        if let Measure::Plain(metric) = self.measure { metric } else { Metric::Cosine }
+    }
+
+    /// Exact scores with the given partners, in their order.
+    pub fn scores<'d>(
+        &self,
+        candidate: u32,
+        other: &Side,
+        partners: impl IntoIterator<Item = u32>,
+        desk: &'d mut Desk,
+    ) -> &'d [Partner] {
+        self.weigh(candidate, other, partners, desk);
+        &desk.partners
+    }
+
+    /// Put exact scores with the given partners on the desk.
     fn weigh(&self, candidate: u32, other: &Side, partners: impl IntoIterator<Item = u32>, desk: &mut Desk) {
-        let (own, centred) = (self.column(candidate), &self.candidates[candidate as usize].centred);
-        desk.values.resize(self.csr.n_rows(), 0.0);
+        let (own, centred) = (self.parts(candidate).0, &self.candidates[candidate as usize].centred);
+        let n = self.csr.n_rows();
+        desk.values.resize(n, 0.0);
         for (&row, &value) in own.rows.iter().zip(own.values) {
             desk.values[row as usize] = value;
         }
         desk.partners.clear();
-        desk.partners.extend(partners.into_iter().map(|partner| {
-            let (column, partner) = (other.column(partner), &other.candidates[partner as usize]);
-            let together = if column.len() / SEARCH > own.len() {
-                Together::new(own, column, centred, &partner.centred)
-            } else {
-                Together::looked_up(&desk.values, column, centred, &partner.centred)
-            };
-            (together.pearson(centred, &partner.centred, self.csr.n_rows()), partner.feature)
-        }));
+        match self.measure {
+            Measure::Plain(metric) => desk.partners.extend(partners.into_iter().map(|partner| {
+                let (column, partner) = (other.column(partner), &other.candidates[partner as usize]);
+                let score = metric.score(own, &desk.values, column, centred, &partner.centred, n);
+                (score, partner.feature)
+            })),
+            Measure::Within(groups) => {
+                groups.spread_means(own, &mut desk.means);
+                desk.partners.extend(partners.into_iter().map(|partner| {
+                    let (column, partner) = (other.parts(partner).0, &other.candidates[partner as usize]);
+                    let product = groups.product_within(&desk.values, &desk.means, column);
+                    (correlation(product, centred.squares, partner.centred.squares), partner.feature)
+                }));
+                groups.clear_means(own, &mut desk.means);
+            }
+        }
         for &row in own.rows {
             desk.values[row as usize] = 0.0;
         }
@@ -169,36 +255,15 @@ pub struct Desk {
     seen: Vec<u32>,
     /// One column by rows, zeros elsewhere.
     values: Vec<f32>,
+    /// Its mean in every group, zeros elsewhere.
+    means: Vec<f64>,
     partners: Vec<Partner>,
 }
 
 impl Desk {
-    /// The `top` largest correlations, lowest feature first where they are equal.
+    /// The `top` largest scores, lowest feature first where they are equal.
     fn best(&mut self, top: usize) -> &[Partner] {
         self.partners.sort_unstable_by(|(r, i), (s, j)| s.total_cmp(r).then(i.cmp(j)));
         &self.partners[..top.min(self.partners.len())]
-    }
-}
-
-/// The smallest and the largest standard mean of a side.
-#[derive(Clone, Copy)]
-pub struct Extremes {
-    smallest: f64,
-    largest: f64,
-}
-
-impl Extremes {
-    /// The smallest product of one of the means with `mean`.
-    pub fn least(self, mean: f64) -> f64 {
-        (mean * self.smallest).min(mean * self.largest)
-    }
-
-    pub fn magnitude(self) -> f64 {
-        self.largest.max(-self.smallest)
-    }
-
-    /// Those within -1..=1.
-    pub fn moderate(self) -> Self {
-        Self { smallest: self.smallest.clamp(-1.0, 1.0), largest: self.largest.clamp(-1.0, 1.0) }
     }
 }

@@ -123,10 +123,13 @@ impl<'a> Csr<'a> {
         self.values.len()
     }
 
-    /// The rows in ranges to share out among the threads.
-    pub(crate) fn row_ranges(&self) -> Vec<Range<usize>> {
-        let length = self.n_rows().div_ceil(4 * rayon::current_num_threads()).max(1);
-        (0..self.n_rows()).step_by(length).map(|start| start..self.n_rows().min(start + length)).collect()
+    /// Borrow arrays that are right by construction; ids may stand in any order within a row.
+    pub(crate) fn trusted(indptr: &'a [i64], indices: &'a [i32], values: &'a [f32], n_features: usize) -> Self {
+        Self { indptr, indices, values, n_features }
+    }
+
+    pub(crate) fn is_non_negative(&self) -> bool {
+        self.values.par_iter().with_min_len(1 << 14).all(|&value| value > 0.0)
     }
 
     /// Where row `t` lies in the arrays.
@@ -153,7 +156,7 @@ impl<'a> Csr<'a> {
         let width = self.n_features.div_ceil(64).next_power_of_two();
         let n_ranges = self.n_features.div_ceil(width);
         let partition = |places| self.partition(places, &row_at, width.ilog2(), n_ranges);
-        let chunks: Vec<(Vec<Entry>, Vec<usize>)> = self.row_ranges().into_par_iter().map(partition).collect();
+        let chunks: Vec<(Vec<Entry>, Vec<usize>)> = row_ranges(self.n_rows()).into_par_iter().map(partition).collect();
 
         let mut offsets = vec![0; self.n_features + 1];
         let mut rows = vec![0; self.nnz()];
@@ -205,6 +208,12 @@ impl<'a> Csr<'a> {
         }
         (entries, starts)
     }
+}
+
+/// Rows in ranges to share out among the threads.
+pub fn row_ranges(n_rows: usize) -> Vec<Range<usize>> {
+    let length = n_rows.div_ceil(4 * rayon::current_num_threads()).max(1);
+    (0..n_rows).step_by(length).map(|start| start..n_rows.min(start + length)).collect()
 }
 
 /// Sort the entries of features `first..first + ends.len()` by feature, keeping their order; `ends` gets the

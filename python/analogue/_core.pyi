@@ -16,6 +16,8 @@ def best_partners(
     b_features: int,
     top: int,
     min_activations: int,
+    metric: str = "pearson",
+    groups: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]: ...
 def pair_correlations(
     a_indptr: NDArray[np.int64],
