@@ -12,7 +12,8 @@ use crate::groups::{Grouped, Groups};
 use crate::gustavson::{Plan, Worker};
 use crate::metric::Metric;
 use crate::pairs::same_rows;
-use crate::side::{Desk, Partner, Side};
+use crate::roster::{Partner, Roster};
+use crate::side::{Desk, Side};
 use crate::sparse::Csr;
 
 /// Features of B a thread takes at a time.
@@ -28,9 +29,9 @@ pub struct BestPartners {
 
 impl BestPartners {
     /// `found` holds partners of one candidate after another, best first.
-    fn new(of: &Side, top: usize, found: &[Vec<(u32, Partner)>]) -> Self {
-        let mut ids = vec![-1; of.csr.n_features() * top];
-        let mut correlations = vec![0.0; of.csr.n_features() * top];
+    fn new(of: &Roster, top: usize, found: &[Vec<(u32, Partner)>]) -> Self {
+        let mut ids = vec![-1; of.n_features() * top];
+        let mut correlations = vec![0.0; of.n_features() * top];
         for partners in found.iter().flat_map(|found| found.chunk_by(|x, y| x.0 == y.0)) {
             let start = of.candidates[partners[0].0 as usize].feature as usize * top;
             for (at, &(_, (r, partner))) in (start..).zip(partners) {
@@ -49,9 +50,22 @@ pub struct Search<'a> {
     pub top: usize,
     /// Features that fire on fewer rows take no part.
     pub min_activations: usize,
+    /// [`Metric::Within`] goes with groups, and only that.
     pub metric: Metric,
-    /// A group id for every row: Pearson after subtracting, within each group, both features' means.
+    /// A group id for every row.
     pub groups: Option<&'a [i64]>,
+}
+
+impl Search<'_> {
+    /// # Errors
+    /// Groups without [`Metric::Within`], or the other way round.
+    fn check(&self) -> Result<(), Error> {
+        if self.groups.is_some() == (self.metric == Metric::Within) {
+            return Ok(());
+        }
+        let got = format!("{:?} {} groups", self.metric, if self.groups.is_some() { "with" } else { "without" });
+        Err(Error::Number { name: "metric".into(), wanted: "within where groups are given".into(), got })
+    }
 }
 
 /// For every feature of B its `top` best partners in A, and for every feature of A its best in B.
@@ -61,26 +75,20 @@ pub struct Search<'a> {
 /// (given groups: above 1e-10 of their sum of squares within them).
 ///
 /// # Errors
-/// Sides with different numbers of rows; `top` of 0, or beyond 2^31 results; groups that are not one a row, or with
-/// another metric than Pearson.
+/// Sides with different numbers of rows; `top` of 0, or beyond 2^31 results; groups that are not one a row, or
+/// with another metric than [`Metric::Within`].
 pub fn best_partners(a: Csr, b: Csr, search: Search) -> Result<(BestPartners, BestPartners), Error> {
     let Search { top, min_activations, metric, groups } = search;
     same_rows(a, b)?;
+    search.check()?;
     a.check_width("top", top)?;
     b.check_width("top", top)?;
     let Some(ids) = groups else {
         let side = |csr| Side::new(csr, metric, min_activations);
         let (a, b) = rayon::join(|| side(a), || side(b));
         let plan = Plan::new(a, b);
-        return Ok(match metric {
-            Metric::Jaccard => run::<Overlap>(&plan, top),
-            Metric::Pearson | Metric::Cosine => run::<Linear>(&plan, top),
-        });
+        return Ok(if metric == Metric::Jaccard { run::<Overlap>(&plan, top) } else { run::<Linear>(&plan, top) });
     };
-    if metric != Metric::Pearson {
-        let (wanted, got) = ("pearson where groups are given".into(), format!("{metric:?}").to_lowercase());
-        return Err(Error::Number { name: "metric".into(), wanted, got });
-    }
     let groups = Groups::new(ids, a.n_rows())?;
     let positive = a.is_non_negative() && b.is_non_negative();
     let grouped = |csr, sign| Grouped::new(csr, &groups, sign);
@@ -189,7 +197,7 @@ mod tests {
             draws in prop::collection::vec(0..9_i64, 40),
         ) {
             let groups = Some(&draws[..a.rows.len()]);
-            let search = Search { top, min_activations, metric: Metric::Pearson, groups };
+            let search = Search { top, min_activations, metric: Metric::Within, groups };
             let (of_b, of_a) = best_partners(a.csr(), b.csr(), search).unwrap();
             check(&of_b, &naive::best_partners(&a, &b, search));
             check(&of_a, &naive::best_partners(&b, &a, search));
@@ -203,7 +211,7 @@ mod tests {
             given: bool,
         ) {
             let ids: Vec<i64> = (0..a.rows.len() as i64).map(|row| row % 5).collect();
-            let metric = if given { Metric::Pearson } else { metric };
+            let metric = if given { Metric::Within } else { metric };
             let search = Search { top, metric, groups: given.then_some(&ids[..]), ..PLAIN };
             let on = |threads| naive::with_threads(threads, || best_partners(a.csr(), b.csr(), search).unwrap());
             let alone = on(1);

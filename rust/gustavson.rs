@@ -11,7 +11,8 @@ use crate::bounds::{Bounds, Extremes, Pass};
 use crate::contenders::{Contender, Contenders, RUN, UNTOUCHED, lesser};
 use crate::given::{Reducer, Shares};
 use crate::packed::{BLOCK, PackedRows, boxed};
-use crate::side::{Desk, Partner, Side};
+use crate::roster::Partner;
+use crate::side::{Desk, Side};
 use crate::sparse::Column;
 
 /// Rows fetched ahead of the one being added.
@@ -46,7 +47,7 @@ impl<'a> Plan<'a> {
     }
 
     fn packed(mut self, n_rows: usize) -> Self {
-        self.blocks = PackedRows::blocks(&self.a, n_rows);
+        self.blocks = PackedRows::blocks(&self.a, self.a.csr, n_rows);
         self
     }
 

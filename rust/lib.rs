@@ -19,6 +19,7 @@ mod pairs;
 #[cfg(feature = "python")]
 mod python;
 mod ranks;
+mod roster;
 mod sequences;
 mod side;
 mod sparse;

@@ -16,6 +16,8 @@ pub enum Metric {
     Cosine,
     /// Rows where both fire over rows where either does.
     Jaccard,
+    /// Pearson given a group id for every row: after subtracting, within each group, both features' means.
+    Within,
 }
 
 impl Metric {
@@ -42,6 +44,7 @@ impl Metric {
             Self::Pearson => Centred::varying(column, n, VARIANCE_FLOOR),
             Self::Cosine => Some(Centred::about_zero(column)).filter(|of| of.squares > 0.0),
             Self::Jaccard => Some(Centred::counted(column)).filter(|of| of.squares > 0.0),
+            Self::Within => None,
         }
     }
 
@@ -69,7 +72,9 @@ impl Metric {
     fn of_sums(self, together: &Together, of_a: &Centred, of_b: &Centred, n: usize) -> f64 {
         match self {
             Self::Jaccard => together.overlap(of_a, of_b),
-            Self::Pearson | Self::Cosine => correlation(together.product(of_a, of_b, n), of_a.squares, of_b.squares),
+            Self::Pearson | Self::Cosine | Self::Within => {
+                correlation(together.product(of_a, of_b, n), of_a.squares, of_b.squares)
+            }
         }
     }
 }

@@ -81,10 +81,8 @@ pub fn score(x: &[f64], y: &[f64], search: Search) -> Option<f64> {
     };
     let empty = norm(x) == 0.0 || norm(y) == 0.0;
     match search.metric {
-        Metric::Pearson => match search.groups {
-            Some(groups) => pearson(x, y, groups, 1e-10),
-            None => pearson(x, y, &vec![0; x.len()], 1e-12),
-        },
+        Metric::Pearson => pearson(x, y, &vec![0; x.len()], 1e-12),
+        Metric::Within => pearson(x, y, search.groups?, 1e-10),
         _ if empty => None,
         Metric::Cosine => Some(x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>() / (norm(x) * norm(y))),
         Metric::Jaccard => Some(count(&|x, y| x && y) / count(&|x, y| x || y)),

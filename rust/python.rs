@@ -48,7 +48,8 @@ fn best_partners<'py>(
     let a = Side::new("a_", &a_indptr, &a_indices, &a_values, a_features)?;
     let b = Side::new("b_", &b_indptr, &b_indices, &b_values, b_features)?;
     let groups = groups.as_ref().map(|groups| slice("", "groups", groups)).transpose()?;
-    let search = Search { top, min_activations, metric: Metric::named(metric)?, groups };
+    let metric = if groups.is_some() && metric == "pearson" { Metric::Within } else { Metric::named(metric)? };
+    let search = Search { top, min_activations, metric, groups };
     let (of_b, of_a) = detached(py, || crate::best_partners(a.csr()?, b.csr()?, search))?;
     Ok((
         table(py, of_b.ids, top),
