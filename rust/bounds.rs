@@ -1,6 +1,6 @@
 //! What a sum in float32 says of a score: bounds that hold whatever the order of the additions.
 
-use crate::contenders::RUN;
+use crate::accumulator::RUN;
 
 /// No less than `rounding` for any standard mean in -1..=1.
 const MODERATE: f32 = 4e-4;

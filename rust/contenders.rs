@@ -1,13 +1,9 @@
 //! Pairs whose score, known to float32 only, may be among the best: bars, and who reaches them.
 
+use crate::accumulator::UNTOUCHED;
 use crate::bounds::{Bounds, Extremes, Pass};
 use crate::given::Reducer;
 use crate::packed::{BLOCK, boxed};
-
-/// Rows added in float32 before the sums are moved to float64; bounds the rounding error of long columns.
-pub const RUN: usize = 4096;
-/// What no sum of activations leaves behind, except by underflow: x + -x is +0.
-pub const UNTOUCHED: f32 = -0.0;
 
 /// A pair that may be among the best of its feature of A.
 #[derive(Clone, Copy)]

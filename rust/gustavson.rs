@@ -5,18 +5,14 @@
 //! the upper end of its error bound reaches the `top`-th largest lower end seen so far, so the exact best are
 //! always among the contenders, whatever the order of the work.
 
-use std::marker::PhantomData;
-
-use crate::bounds::{Bounds, Extremes, Pass};
-use crate::contenders::{Contender, Contenders, RUN, UNTOUCHED, lesser};
+use crate::accumulator::Accumulator;
+use crate::bounds::{Bounds, Extremes};
+use crate::contenders::{Contender, Contenders};
+use crate::epilogue::Epilogue;
 use crate::given::{Reducer, Shares};
-use crate::packed::{BLOCK, PackedRows, boxed};
+use crate::packed::PackedRows;
 use crate::roster::Partner;
 use crate::side::{Desk, Side};
-use crate::sparse::Column;
-
-/// Rows fetched ahead of the one being added.
-const AHEAD: usize = 8;
 
 /// Both sides made ready for the pass.
 pub struct Plan<'a> {
@@ -58,155 +54,63 @@ impl<'a> Plan<'a> {
 
 /// One thread's accumulator and what it has found.
 pub struct Worker<'a, B> {
-    a: &'a Side<'a>,
-    b: &'a Side<'a>,
-    blocks: &'a [PackedRows],
-    standings_b: &'a [f64],
-    of_a_standings: Extremes,
+    plan: &'a Plan<'a>,
     apart: Extremes,
-    sums: Box<[f32; BLOCK]>,
-    long_sums: Vec<f64>,
-    contenders: Contenders,
-    /// By places: a sum below this reaches no bar, whatever the feature of B, if its pass is moderate.
-    floors: Vec<Box<[f32; BLOCK]>>,
+    accumulator: Accumulator,
+    epilogue: Epilogue<B>,
     reducer: Option<Reducer<'a>>,
     desk: Desk,
-    bounds: PhantomData<B>,
 }
 
 impl<'a, B: Bounds> Worker<'a, B> {
     pub fn new(plan: &'a Plan, top: usize) -> Self {
-        let Plan { a, b, blocks, standings_a, standings_b, .. } = plan;
         Self {
-            a,
-            b,
-            blocks,
-            standings_b,
-            of_a_standings: Extremes::of(standings_a),
-            apart: Extremes::of(&a.means),
-            sums: boxed(UNTOUCHED),
-            long_sums: Vec::new(),
-            contenders: Contenders::new(standings_a, Extremes::of(standings_b), top),
-            floors: blocks.iter().map(|_| boxed(f32::NEG_INFINITY)).collect(),
+            plan,
+            apart: Extremes::of(&plan.a.means),
+            accumulator: Accumulator::new(),
+            epilogue: Epilogue::new(&plan.standings_a, &plan.standings_b, top),
             reducer: plan.reducer(),
             desk: Desk::default(),
-            bounds: PhantomData,
         }
     }
 
     /// Best partners of one candidate of B; what it may be to candidates of A is remembered.
-    pub fn visit(&mut self, b: u32) -> &[Partner] {
-        self.contenders.start();
-        let mut column = self.b.column(b);
-        let pass = B::pass(b, column.len(), self.standings_b[b as usize]);
+    pub fn visit(&mut self, number: u32) -> &[Partner] {
+        self.epilogue.contenders.start();
+        let Plan { b, blocks, standings_b, .. } = self.plan;
+        let (mut column, scale) = (b.column(number), b.scale(number));
+        let pass = B::pass(number, column.len(), standings_b[number as usize]);
         if let Some(reducer) = &mut self.reducer {
-            reducer.begin(self.b, b);
-            column = self.b.parts(b).0;
+            reducer.begin(b, number);
+            column = b.parts(number).0;
         }
-        let blocks = self.blocks;
+        let reducer = self.reducer.as_ref();
         for (number, block) in blocks.iter().enumerate() {
-            let updates = self.add(block, column, self.b.scale(b));
+            let updates = self.accumulator.add(block, column, |value| b.weight(scale, value));
+            let sums = &mut self.accumulator.sums;
             if updates < block.len / 4 && pass.moderate {
-                self.walk(number, column.rows, pass);
+                self.epilogue.walk(number, block, column.rows, sums, pass, reducer);
             } else {
-                self.sweep(number, pass);
+                self.epilogue.sweep(number, block.len, sums, pass, reducer);
             }
         }
         if let Some(reducer) = &mut self.reducer {
-            reducer.end(self.b, b);
+            reducer.end(b, number);
         }
-        self.settle(b)
+        self.settle(number)
     }
 
-    /// Add up the rows where a feature of B fires; returns the number of terms.
-    fn add(&mut self, block: &PackedRows, column: Column, scale: f64) -> usize {
-        let mut updates = 0;
-        for (run, (rows, values)) in column.rows.chunks(RUN).zip(column.values.chunks(RUN)).enumerate() {
-            if run > 0 {
-                self.bank(block.len);
-            }
-            let sums = &mut *self.sums;
-            for (i, (&row, &value)) in rows.iter().zip(values).enumerate() {
-                if let Some(&ahead) = rows.get(i + AHEAD) {
-                    block.prefetch(ahead);
-                }
-                let weight = self.b.weight(scale, value);
-                let (places, values) = block.row(row);
-                updates += places.len();
-                for (&place, &value) in places.iter().zip(values) {
-                    sums[usize::from(place)] += weight * value;
-                }
-            }
-        }
-        if column.len() > RUN {
-            self.bank(block.len);
-            for (sum, long) in self.sums.iter_mut().zip(&mut self.long_sums[..block.len]) {
-                *sum = std::mem::replace(long, f64::from(UNTOUCHED)) as f32;
-            }
-        }
-        updates
-    }
-
-    /// Move the sums of a run to float64.
-    fn bank(&mut self, len: usize) {
-        self.long_sums.resize(BLOCK, f64::from(UNTOUCHED));
-        for (long, sum) in self.long_sums[..len].iter_mut().zip(self.sums.iter_mut()) {
-            *long += f64::from(std::mem::replace(sum, UNTOUCHED));
-        }
-    }
-
-    /// Look at the sums that were touched, and clear them.
-    fn walk(&mut self, number: usize, rows: &[u32], pass: Pass) {
-        let block = &self.blocks[number];
-        let sums = &mut *self.sums;
-        let (floors, of_a, reducer) = (&mut *self.floors[number], self.of_a_standings, self.reducer.as_ref());
-        let mut floor_b = B::floor_b(pass, self.contenders.bar_b, of_a);
-        for &row in rows {
-            for &place in block.row(row).0 {
-                let sum = std::mem::replace(&mut sums[usize::from(place)], UNTOUCHED);
-                let floor = &mut floors[usize::from(place)];
-                if sum >= lesser(*floor, floor_b) {
-                    self.contenders.offer::<B>(number, place, sum, pass, floor, reducer);
-                    floor_b = B::floor_b(pass, self.contenders.bar_b, of_a);
-                }
-            }
-        }
-    }
-
-    /// Look at all sums, and clear them.
-    fn sweep(&mut self, number: usize, pass: Pass) {
-        const LANES: usize = 64;
-        let len = self.blocks[number].len;
-        for start in (0..len).step_by(LANES) {
-            let places = start..len.min(start + LANES);
-            let bar = self.contenders.bar_b;
-            let targets = &self.contenders.targets[number][places.clone()];
-            let reaching = self.sums[places.clone()].iter().zip(targets).fold(0, |any, (&sum, target)| {
-                any | u32::from(B::reaches(pass, sum, target.standing, lesser(target.bar, bar)))
-            });
-            if reaching > 0 {
-                for place in places.clone() {
-                    let floor = &mut self.floors[number][place];
-                    let (sum, reducer) = (self.sums[place], self.reducer.as_ref());
-                    self.contenders.offer::<B>(number, place as u16, sum, pass, floor, reducer);
-                }
-            }
-            self.sums[places].fill(UNTOUCHED);
-        }
-    }
-
-    fn settle(&mut self, b: u32) -> &[Partner] {
-        let Contenders { top, bar_b, of_b, .. } = &self.contenders;
-        if f64::from(*bar_b) <= self.b.best_apart(b, self.apart) {
-            return self.b.exhaustive(b, self.a, *top, &mut self.desk);
+    fn settle(&mut self, number: u32) -> &[Partner] {
+        let (Plan { a, b, .. }, Contenders { top, bar_b, of_b, .. }) = (self.plan, &self.epilogue.contenders);
+        if f64::from(*bar_b) <= b.best_apart(number, self.apart) {
+            return b.exhaustive(number, a, *top, &mut self.desk);
         }
         let partners = of_b.iter().filter(|(upper, _)| upper >= bar_b).map(|&(_, partner)| partner);
-        self.b.settle(b, self.a, partners, *top, &mut self.desk)
+        b.settle(number, a, partners, *top, &mut self.desk)
     }
 
     /// The bar of every candidate of A, and the contenders.
     pub fn finish(self) -> (Vec<f32>, Vec<Contender>) {
-        let bars = self.contenders.targets.iter().flat_map(|block| block.iter().map(|target| target.bar));
-        (bars.take(self.a.len()).collect(), self.contenders.of_a)
+        self.epilogue.finish(self.plan.a.len())
     }
 }

@@ -3,9 +3,11 @@
 //! Nothing here knows Python, tokens or models: ids and offsets in, ids and numbers out. [`python`] is the only
 //! file that sees `PyO3`, behind the feature of that name. Every result is the same for any number of threads.
 
+mod accumulator;
 mod bounds;
 mod contenders;
 mod correlation;
+mod epilogue;
 mod error;
 mod given;
 mod groups;
