@@ -50,6 +50,22 @@ impl Accumulator {
         updates
     }
 
+    /// Add the sums that these rows touched to others, and clear them; `updates` is what `add` returned for them.
+    pub fn pour(&mut self, block: &PackedRows, rows: &[u32], updates: usize, into: &mut [f32]) {
+        if updates < block.len / 4 {
+            for &row in rows {
+                for &place in block.row(row).0 {
+                    let place = usize::from(place);
+                    into[place] += std::mem::replace(&mut self.sums[place], UNTOUCHED);
+                }
+            }
+        } else {
+            for (into, sum) in into.iter_mut().zip(self.sums.iter_mut()) {
+                *into += std::mem::replace(sum, UNTOUCHED);
+            }
+        }
+    }
+
     /// Move the sums of a run to float64.
     fn bank(&mut self, len: usize) {
         self.long_sums.resize(BLOCK, f64::from(UNTOUCHED));

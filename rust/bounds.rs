@@ -1,7 +1,5 @@
 //! What a sum in float32 says of a score: bounds that hold whatever the order of the additions.
 
-use crate::accumulator::RUN;
-
 /// No less than `rounding` for any standard mean in -1..=1.
 const MODERATE: f32 = 4e-4;
 /// Three roundings of float32, and room.
@@ -50,8 +48,11 @@ pub struct Pass {
 /// How the sum over the rows where two features fire bounds their score, given a number that is known of each (its
 /// *standing*). Scores may be on any scale that rises with the true one.
 pub trait Bounds: Copy + Send + Sync {
-    /// For a feature that fires `activations` times.
-    fn pass(b: u32, activations: usize, standing: f64) -> Pass;
+    /// Above the error of an exact score that is rounded to float32.
+    const SHARP: f32 = 1e-6;
+
+    /// For a feature whose sums have at most `terms` terms in a row in float32.
+    fn pass(b: u32, terms: usize, standing: f64) -> Pass;
 
     /// Bounds of the score.
     fn interval(pass: Pass, sum: f32, standing: f32) -> (f32, f32);
@@ -71,8 +72,8 @@ pub trait Bounds: Copy + Send + Sync {
 pub struct Linear;
 
 impl Bounds for Linear {
-    fn pass(b: u32, activations: usize, standing: f64) -> Pass {
-        let slack = rounding(activations, standing);
+    fn pass(b: u32, terms: usize, standing: f64) -> Pass {
+        let slack = rounding(terms, standing);
         Pass { b, standing: standing as f32, slack, moderate: standing.abs() <= 1.0 }
     }
 
@@ -133,8 +134,8 @@ impl Bounds for Overlap {
 pub struct Stretched;
 
 impl Bounds for Stretched {
-    fn pass(b: u32, activations: usize, standing: f64) -> Pass {
-        Pass { b, standing: standing as f32, slack: rounding(activations, 0.0) * standing as f32, moderate: true }
+    fn pass(b: u32, terms: usize, standing: f64) -> Pass {
+        Pass { b, standing: standing as f32, slack: rounding(terms, 0.0) * standing as f32, moderate: true }
     }
 
     #[inline]
@@ -162,8 +163,8 @@ impl Bounds for Stretched {
 /// (Higham, Accuracy and Stability of Numerical Algorithms, section 4.2). By Cauchy-Schwarz the magnitudes sum
 /// to at most k(a) k(b), k(x)^2 = 1 + (mean / deviation)^2, and k(a) <= 1 + |mean / deviation|. Two dozen
 /// more roundings cover scaling, the product, centring, the bounds and the floors.
-pub fn rounding(activations: usize, mean: f64) -> f32 {
-    let n = (activations.min(RUN) + 24) as f64 * f64::from(f32::EPSILON) / 2.0;
+fn rounding(terms: usize, mean: f64) -> f32 {
+    let n = (terms + 24) as f64 * f64::from(f32::EPSILON) / 2.0;
     (n / (1.0 - n) * mean.hypot(1.0) * (1.0 + 1e-6)) as f32
 }
 
@@ -173,8 +174,8 @@ pub fn rounding(activations: usize, mean: f64) -> f32 {
 pub struct Reducible;
 
 impl Bounds for Reducible {
-    fn pass(b: u32, activations: usize, _: f64) -> Pass {
-        Pass { b, standing: 0.0, slack: 2.0 * rounding(activations, 0.0), moderate: true }
+    fn pass(b: u32, terms: usize, _: f64) -> Pass {
+        Pass { b, standing: 0.0, slack: 2.0 * rounding(terms, 0.0), moderate: true }
     }
 
     #[inline]

@@ -65,6 +65,11 @@ impl Contenders {
         self.of_b.clear();
     }
 
+    /// Count in a partner of the feature of B that is known otherwise.
+    pub fn raise_b(&mut self, lower: f32) {
+        raise(&mut self.bar_b, &mut self.above_b, lower);
+    }
+
     /// Count a pair in where it reaches a bar; `floor` follows the bar of the candidate of A.
     #[cold]
     pub fn offer<B: Bounds>(

@@ -29,7 +29,7 @@ pub struct BestPartners {
 
 impl BestPartners {
     /// `found` holds partners of one candidate after another, best first.
-    fn new(of: &Roster, top: usize, found: &[Vec<(u32, Partner)>]) -> Self {
+    pub(crate) fn new(of: &Roster, top: usize, found: &[Vec<(u32, Partner)>]) -> Self {
         let mut ids = vec![-1; of.n_features() * top];
         let mut correlations = vec![0.0; of.n_features() * top];
         for partners in found.iter().flat_map(|found| found.chunk_by(|x, y| x.0 == y.0)) {

@@ -5,7 +5,7 @@
 //! the upper end of its error bound reaches the `top`-th largest lower end seen so far, so the exact best are
 //! always among the contenders, whatever the order of the work.
 
-use crate::accumulator::Accumulator;
+use crate::accumulator::{Accumulator, RUN};
 use crate::bounds::{Bounds, Extremes};
 use crate::contenders::{Contender, Contenders};
 use crate::epilogue::Epilogue;
@@ -79,7 +79,7 @@ impl<'a, B: Bounds> Worker<'a, B> {
         self.epilogue.contenders.start();
         let Plan { b, blocks, standings_b, .. } = self.plan;
         let (mut column, scale) = (b.column(number), b.scale(number));
-        let pass = B::pass(number, column.len(), standings_b[number as usize]);
+        let pass = B::pass(number, column.len().min(RUN), standings_b[number as usize]);
         if let Some(reducer) = &mut self.reducer {
             reducer.begin(b, number);
             column = b.parts(number).0;

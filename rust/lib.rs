@@ -17,7 +17,9 @@ mod moments;
 #[cfg(test)]
 mod naive;
 mod packed;
+mod pair_sums;
 mod pairs;
+mod products;
 #[cfg(feature = "python")]
 mod python;
 mod ranks;
@@ -25,6 +27,7 @@ mod roster;
 mod sequences;
 mod side;
 mod sparse;
+mod stream;
 
 pub use correlation::{BestPartners, Search, best_partners};
 pub use error::Error;
@@ -33,3 +36,4 @@ pub use pairs::pair_correlations;
 pub use ranks::mantel_dots;
 pub use sequences::{TopPositions, top_positions};
 pub use sparse::Csr;
+pub use stream::{Streamed, stream};

@@ -1,7 +1,7 @@
 //! Measures of togetherness: which features take part, and what a pair of them scores, exactly.
 
 use crate::Error;
-use crate::moments::{Centred, SEARCH, Together, correlation};
+use crate::moments::{Centred, Sums, Together, correlation};
 use crate::sparse::Column;
 
 /// A feature whose variance is at most this share of its mean square is constant.
@@ -40,12 +40,37 @@ impl Metric {
 
     /// What the measure looks at in a column over `n` rows; `None` if the feature cannot be anybody's partner.
     pub(crate) fn centre(self, column: Column, n: usize) -> Option<Centred> {
+        let mut sums = Sums::default();
+        sums.add(column);
+        let mut centred = self.begin(&sums, n)?;
+        if self.is_centred() {
+            centred.add(column);
+        }
+        self.finish(centred, &sums, n)
+    }
+
+    /// What there is after a first pass over a column; for Pearson all its rows are still to be added, centred.
+    pub(crate) fn begin(self, sums: &Sums, n: usize) -> Option<Centred> {
         match self {
-            Self::Pearson => Centred::varying(column, n, VARIANCE_FLOOR),
-            Self::Cosine => Some(Centred::about_zero(column)).filter(|of| of.squares > 0.0),
-            Self::Jaccard => Some(Centred::counted(column)).filter(|of| of.squares > 0.0),
+            _ if sums.count == 0 => None,
+            Self::Pearson => Some(sums.about_mean(n)),
+            Self::Cosine => Some(sums.about_zero()),
+            Self::Jaccard => Some(sums.counted()),
             Self::Within => None,
         }
+    }
+
+    /// Whether a second pass is needed, about the mean.
+    pub(crate) fn is_centred(self) -> bool {
+        self == Self::Pearson
+    }
+
+    /// What there is in the end.
+    pub(crate) fn finish(self, centred: Centred, sums: &Sums, n: usize) -> Option<Centred> {
+        if self.is_centred() {
+            return Some(centred.and_zeros(n)).filter(|centred| centred.squares > VARIANCE_FLOOR * sums.squares);
+        }
+        Some(centred).filter(|centred| centred.squares > 0.0)
     }
 
     /// What a stored value counts for.
@@ -56,11 +81,8 @@ impl Metric {
 
     /// The score of two columns over `n` rows; `dense_a` is column `a` by rows.
     pub(crate) fn score(self, a: Column, dense_a: &[f32], b: Column, of_a: &Centred, of_b: &Centred, n: usize) -> f64 {
-        let together = if b.len() / SEARCH > a.len() {
-            Together::new(a, b, of_a, of_b)
-        } else {
-            Together::looked_up(dense_a, b, of_a, of_b)
-        };
+        let mut together = Together::default();
+        together.add_rows(a, dense_a, b, of_a, of_b);
         self.of_sums(&together, of_a, of_b, n)
     }
 
@@ -69,7 +91,7 @@ impl Metric {
         self.of_sums(&Together::default(), of_a, of_b, n)
     }
 
-    fn of_sums(self, together: &Together, of_a: &Centred, of_b: &Centred, n: usize) -> f64 {
+    pub(crate) fn of_sums(self, together: &Together, of_a: &Centred, of_b: &Centred, n: usize) -> f64 {
         match self {
             Self::Jaccard => together.overlap(of_a, of_b),
             Self::Pearson | Self::Cosine | Self::Within => {

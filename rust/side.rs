@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::groups::{Grouped, Groups};
 use crate::metric::Metric;
-use crate::moments::{Centred, correlation};
+use crate::moments::{Centred, correlation, sum_of_squares};
 use crate::roster::{Candidate, NONE, Partner, Roster, best};
 use crate::sparse::{Column, Csc, Csr};
 
@@ -43,7 +43,7 @@ impl<'a> Side<'a> {
             let split = column.rows.partition_point(|&row| (row as usize) < groups.n_places());
             let (own, (count, alone)) = (column.part(0..split), grouped.alone[feature]);
             let squares = groups.squares_within(own, alone)?;
-            let stretch = (Centred::about_zero(column).squares / squares).sqrt();
+            let stretch = (sum_of_squares(column) / squares).sqrt();
             (split + count >= min_activations).then(|| (split, Centred::within(squares, split), stretch))
         })
     }

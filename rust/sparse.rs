@@ -148,6 +148,33 @@ impl<'a> Csr<'a> {
         self.transpose_by(|place| place)
     }
 
+    /// Transpose features that are wanted only, by the place each is given among `n_places`.
+    pub(crate) fn select(&self, n_places: usize, place: impl Fn(i32) -> Option<u32> + Sync) -> Csc {
+        let pick = |rows: Range<usize>| {
+            let (mut ends, mut places, mut values) = (Vec::with_capacity(rows.len()), Vec::new(), Vec::new());
+            for row in rows {
+                let (ids, of_row) = self.row(row);
+                for (place, &value) in ids.iter().map(|&id| place(id)).zip(of_row) {
+                    if let Some(place) = place {
+                        places.push(place as i32);
+                        values.push(value);
+                    }
+                }
+                ends.push(places.len());
+            }
+            (ends, places, values)
+        };
+        let parts: Vec<_> = row_ranges(self.n_rows()).into_par_iter().map(pick).collect();
+        let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+        for (ends, places, of_part) in parts {
+            let start = indices.len();
+            indptr.extend(ends.iter().map(|end| (start + end) as i64));
+            indices.extend(places);
+            values.extend(of_part);
+        }
+        Csr::trusted(&indptr, &indices, &values, n_places).transpose()
+    }
+
     /// Transpose with the rows rearranged: row `row_at(i)` becomes row `i`.
     ///
     /// A radix partition into ranges of features, then a counting sort inside each range, so that both passes
