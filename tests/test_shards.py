@@ -196,7 +196,7 @@ DAMAGES = {
     "no shard": (
         lambda f: shutil.rmtree(f / "shard-00001"),
         FileNotFoundError,
-        r"shard-00001.manifest\.json is missing, though .*manifest\.json lists",
+        r"shard-00001.manifest\.json is missing, though .*manifest\.json lists it",
     ),
     "swapped": (swap, ValueError, r"shard-00001.manifest\.json was altered"),
     "tokens": (

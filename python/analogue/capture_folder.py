@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 _FORMAT = "analogue.capture/1"
 _RECORD = "capture.json"
+_NAMED = {
+    "model": "model",
+    "corpus": "corpus",
+    "sites": "set of sites and dictionaries",
+    "batch_size": "batch size",
+    "device": "kind of device",
+}
 _NOT_THE_MODEL = ("_name_or_path", "transformers_version")  # where it came from, and who saved it
 
 
@@ -93,7 +100,7 @@ def _check_record(folder: Path, record: Mapping[str, Any]) -> None:
     written = read_json(folder / _RECORD)
     if not isinstance(written, dict) or written.get("format") != _FORMAT:
         raise ValueError(f"{folder / _RECORD} must hold {_FORMAT}")
-    changed = [key.replace("_", " ") for key, value in record.items() if written.get(key) != value]
+    changed = [named for key, named in _NAMED.items() if written.get(key) != record[key]]
     if changed:
         raise ValueError(f"{folder} was captured with another {' and another '.join(changed)}; it cannot be resumed")
 

@@ -60,9 +60,7 @@ def read_shard(folder: Path, n_features: int, record: ShardRecord, *, verify: bo
         If a file is missing, altered or cut short, or the shard has another size or width than it should.
     """
     if not (folder / MANIFEST).is_file():
-        raise FileNotFoundError(
-            f"{folder / MANIFEST} is missing, though {folder.parent / MANIFEST} lists {folder.name}"
-        )
+        raise FileNotFoundError(f"{folder / MANIFEST} is missing, though {folder.parent / MANIFEST} lists it")
     if verify and sha256(folder / MANIFEST) != record.sha256:
         raise ValueError(f"{folder / MANIFEST} was altered or cut short since it was written: its SHA-256 differs")
     shard = FeatureActivations.load(folder, verify=verify)
