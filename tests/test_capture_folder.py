@@ -227,6 +227,8 @@ def test_out_is_claimed_with_care(tmp_path):
         capture(**inputs(), out=tmp_path / "acts")
     with pytest.raises(ValueError, match="overwrite and resume must not both be true"):
         capture(**inputs(), out=tmp_path / "acts", overwrite=True, resume=True)
+    with pytest.raises(ValueError, match="out must name a folder for resume or overwrite, got None"):
+        capture(**inputs(), resume=True)
     with pytest.raises(FileExistsError, match="holds something else than a capture"):
         capture(**inputs(), out=tmp_path, overwrite=True)
     assert tree_sha256(tmp_path / "acts") == before

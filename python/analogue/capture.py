@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -12,10 +11,11 @@ from .activations import PER_TOKEN, FeatureActivations, concatenate
 from .capture_folder import capture_record, open_stores
 from .corpus import Corpus
 from .dictionaries import Dictionary
+from .forward import site_outputs
 from .ops import infer_device
 from .shard_writer import MAX_ENTRIES
 from .shards import ActivationShards
-from .sites import available_sites, check_model, find_module, listed, reads_input
+from .sites import available_sites, check_model, find_module, listed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,8 +78,8 @@ def capture(
     sites : mapping of str to Dictionary
         By site, see `sites.available_sites`.
     out : path, optional
-        A folder to fill with shards, ``out/SITE/``, while the capture runs; memory then holds one batch of codes. By
-        default all codes stay in memory.
+        A folder to fill with shards, ``out/SITE/``, while the capture runs; memory then holds one batch of codes. The
+        model's weights are hashed first (2 GB a second), for ``resume``. By default all codes stay in memory.
     batch_size : int, optional
         Blocks in a forward pass; by default as many as hold about 8192 tokens.
     device : str
@@ -107,6 +107,8 @@ def capture(
         One sentence if the model has no such site, the dictionary has another width than its site, the corpus does
         not fit the model, or a site gives NaN or infinite values.
     """
+    if out is None and (resume or overwrite):
+        raise ValueError("out must name a folder for resume or overwrite, got None")
     check_model(model)
     _check_dictionaries(sites)
     modules = {site: find_module(model, site) for site in sites}
@@ -175,7 +177,7 @@ def _pieces(
                 torch.from_numpy(values[blocks, :longest]).to(model.device)
                 for values in (corpus.token_ids, corpus.attention_mask, corpus.kept)
             )
-            for site, rows in _outputs(model, wanted, *inputs).items():
+            for site, rows in site_outputs(model, wanted, *inputs).items():
                 _check_finite(site, rows, corpus, first)
                 codes = dictionaries[site].encode_sparse(rows)
                 of_rows = {name: values[first:stop] for name, values in per_token.items()}
@@ -186,66 +188,12 @@ def _pieces(
             progress(done, corpus.n_tokens)
 
 
-class _SitesReached(Exception):  # noqa: N818
-    """Every wanted output is there: the rest of the forward pass is not needed."""
-
-
-def _outputs(
-    model: PreTrainedModel, modules: Mapping[str, Module], ids: Tensor, attention: Tensor, kept: Tensor
-) -> dict[str, Tensor]:
-    """Run the model on blocks (N, L) until all modules have given their output; return its kept rows, in float32."""
-    import torch
-
-    found: dict[str, Tensor] = {}
-
-    def hook(site: str) -> Callable[..., None]:
-        def take(*seen: Any) -> None:
-            hidden = seen[-1]  # a forward hook sees module, inputs, output; a pre-hook module, inputs
-            hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-            if isinstance(hidden, torch.Tensor) and hidden.shape[:-1] == (ids.numel(),):
-                hidden = hidden.view(*ids.shape, -1)  # OPT's MLP sees one long row of tokens
-            if not isinstance(hidden, torch.Tensor) or hidden.shape[:-1] != ids.shape:
-                shape = tuple(hidden.shape) if isinstance(hidden, torch.Tensor) else type(hidden).__name__
-                raise ValueError(f"{site} must give one vector for each of {tuple(ids.shape)} tokens, got {shape}")
-            found[site] = hidden[kept.to(hidden.device)].float()
-            if len(found) == len(modules):
-                raise _SitesReached
-
-        return take
-
-    handles = [
-        module.register_forward_pre_hook(hook(site)) if reads_input(site) else module.register_forward_hook(hook(site))
-        for site, module in modules.items()
-    ]
-    try:
-        with _evaluation(model), torch.inference_mode():
-            model(input_ids=ids, attention_mask=attention, use_cache=False)
-    except _SitesReached:
-        return found
-    finally:
-        for handle in handles:
-            handle.remove()
-    raise ValueError(f"the model never ran {listed([site for site in modules if site not in found])} on plain text")
-
-
-@contextmanager
-def _evaluation(model: PreTrainedModel) -> Iterator[None]:
-    """Put every module in evaluation mode, and back as it was."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-
-
 def _widths(model: PreTrainedModel, modules: Mapping[str, Module]) -> dict[str, int]:
     import torch
 
     token = torch.zeros((1, 1), dtype=torch.int64, device=model.device)
     seen = token == 0
-    return {site: rows.shape[1] for site, rows in _outputs(model, modules, token, seen, seen).items()}
+    return {site: rows.shape[1] for site, rows in site_outputs(model, modules, token, seen, seen).items()}
 
 
 def _check_widths(
