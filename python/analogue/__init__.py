@@ -21,5 +21,6 @@ from .matching import match as match
 from .nulls import Score as Score
 from .nulls import permutation_test as permutation_test
 from .pairs import Pairs as Pairs
+from .shards import ActivationShards as ActivationShards
 from .sides import Side as Side
 from .sides import load_side as load_side
