@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from analogue import filters
 from analogue.labels import Labels, is_junk
-from analogue.pairs import Counts, Pairs
+from analogue.pairs import Counts, Pairs, Stage
 
 rows = st.lists(
     st.tuples(st.integers(0, 6), st.integers(0, 6), st.sampled_from([-0.2, 0.0, 0.1, 0.3, 0.3, 0.9])), max_size=30
@@ -56,7 +56,7 @@ def test_stages_account_for_every_pair(listed):
     table = kept.to_arrow()
     assert table.num_rows == len(pairs)
     assert table["kept"].to_numpy().sum() == len(kept)
-    read = Pairs.from_arrow(table, [(stage.name, stage.counts) for stage in kept.stages])
+    read = Pairs.from_arrow(table, [Stage.from_dict(stage.to_dict()) for stage in kept.stages])
     np.testing.assert_array_equal(read.feature_a, kept.feature_a)
     np.testing.assert_array_equal(read.correlation, kept.correlation)
     assert [len(stage.dropped) for stage in read.stages] == [len(stage.dropped) for stage in kept.stages]

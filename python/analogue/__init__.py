@@ -5,8 +5,7 @@ from . import similarity as similarity
 from ._core import __version__ as __version__
 from .activations import FeatureActivations as FeatureActivations
 from .capture import capture as capture
-from .compare import Comparison as Comparison
-from .compare import Settings as Settings
+from .comparison import Comparison as Comparison
 from .corpus import Corpus as Corpus
 from .dictionaries import Dictionary as Dictionary
 from .dictionaries import load_dictionary as load_dictionary
@@ -16,10 +15,16 @@ from .grid import load_comparison as load_comparison
 from .labels import Labels as Labels
 from .labels import top_contexts as top_contexts
 from .labels import top_positions as top_positions
-from .matching import Matches as Matches
+from .matches import Matches as Matches
 from .matching import match as match
+from .multiplicity import correlation_by_multiplicity as correlation_by_multiplicity
+from .multiplicity import hubs as hubs
 from .nulls import Score as Score
 from .nulls import permutation_test as permutation_test
 from .pairs import Pairs as Pairs
+from .robustness import convergence as convergence
+from .robustness import split_half as split_half
+from .settings import Settings as Settings
 from .sides import Side as Side
 from .sides import load_side as load_side
+from .soft import soft_match as soft_match
