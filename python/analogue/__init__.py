@@ -5,6 +5,7 @@ from . import similarity as similarity
 from ._core import __version__ as __version__
 from .activations import FeatureActivations as FeatureActivations
 from .capture import capture as capture
+from .compare import scores_by_multiplicity as scores_by_multiplicity
 from .comparison import Comparison as Comparison
 from .corpus import Corpus as Corpus
 from .dictionaries import Dictionary as Dictionary

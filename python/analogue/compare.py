@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .comparison import MATCHED, Comparison, paired_rows
 from .matches import Matches
 from .matching import match
-from .multiplicity import correlation_by_multiplicity, hubs
+from .multiplicity import BANDS, correlation_by_multiplicity, hubs, multiplicity_bands
 from .nulls import Score, permutation_test
 from .pairs import Pairs
 from .robustness import convergence, split_half
@@ -41,38 +42,75 @@ def compare_spaces(
     stages = settings.filters(*labels)
     pairs = matches.pairs(**settings.rule).filter(*stages)
     rows = "decoder" if a.has_decoder and b.has_decoder else "activations"
+    directions = paired_rows(spaces, pairs, rows)
 
-    def scored(chosen: Pairs, show: Progress | None = None) -> dict[str, Score]:
-        directions = paired_rows(spaces, chosen, rows)
-        return permutation_test(
-            directions["a"],
-            directions["b"],
-            measures=settings.measures,
-            null=settings.null,
-            permutations=settings.permutations,
-            seed=settings.seed,
-            min_pairs=settings.min_pairs,
-            progress=None if show is None else lambda done, total: show("permutations", done, total),
-        )
+    def scored(part: Pairs) -> dict[str, Score]:
+        return _scores(paired_rows(spaces, part, rows), settings)
 
     again = {**settings.rule, **matching, "filters": stages}
     choices = {"a": matches.pairs("b_to_a"), "b": matches.pairs("a_to_b")}
     return Comparison(
         spaces=spaces,
         pairs=pairs,
-        scores=scored(pairs, progress),
+        scores=_scores(directions, settings, progress),
         rows=rows,
-        directions=paired_rows(spaces, pairs, rows),
+        directions=directions,
         matched=_matched(matches),
         hubs={side: hubs(chosen, side, labels=labels) for side, chosen in choices.items()},
         multiplicity={side: correlation_by_multiplicity(chosen, side) for side, chosen in choices.items()},
         split_half=split_half(*acts, **again, seed=settings.seed) if settings.split_half else None,
         # Rows of activations are those of the whole text, whatever the part: no scores then.
         convergence=(
-            convergence(*acts, **again, score=scored if rows == "decoder" else None) if settings.convergence else None
+            convergence(*acts, **again, score=None if rows == "activations" else scored)
+            if settings.convergence
+            else None
         ),
         settings=settings,
         provenance=provenance or {},
+    )
+
+
+def scores_by_multiplicity(
+    comparison: Comparison, side: str = "a", bands: Sequence[int] = BANDS
+) -> dict[str, dict[str, Score]]:
+    """Score the kept pairs in bands of how many of them their feature has.
+
+    Under a rule of many to one every band but "1" holds repeats, so `Comparison.caveat` holds for it.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        With its directions, which a run that was saved without activations may lack.
+    side, bands
+        See `correlation_by_multiplicity`.
+
+    Returns
+    -------
+    dict of str to dict of str to Score
+        By band, then by measure.
+    """
+    directions = comparison.directions
+    if directions is None:
+        raise ValueError("comparison must hold the rows that were scored, but they were not saved with this run")
+    names, band_of = multiplicity_bands(comparison.pairs, side, bands)
+    return {
+        name: _scores({key: rows[band_of == band] for key, rows in directions.items()}, comparison.settings)
+        for band, name in enumerate(names)
+    }
+
+
+def _scores(
+    directions: Mapping[str, NDArray[np.float32]], settings: Settings, progress: Progress | None = None
+) -> dict[str, Score]:
+    return permutation_test(
+        directions["a"],
+        directions["b"],
+        measures=settings.measures,
+        null=settings.null,
+        permutations=settings.permutations,
+        seed=settings.seed,
+        min_pairs=settings.min_pairs,
+        progress=None if progress is None else lambda done, total: progress("permutations", done, total),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,40 +102,29 @@ def correlation_by_multiplicity(
     Returns
     -------
     pyarrow.Table
-        A row a band: band, lowest and highest (null for the last) number of pairs, features, pairs, mean_correlation
-        and mean_correlation_given_token (null where there is none), edges and counts of the histogram.
+        A row a band: band, features, pairs, mean_correlation and mean_correlation_given_token (null where there is
+        none), edges and counts of the histogram.
     """
     import pyarrow as pa
 
-    ends = _rising("bands", bands)
-    for end in bands:
-        _checks.integer("bands", end, minimum=1)
     edges = _rising("bins", bins)
     if len(edges) < 2:
         raise ValueError(f"bins must have at least 2 edges, got {len(edges)}")
-    pairs, hub, _ = _sided(found, side)
-    _, where, times = np.unique(hub, return_inverse=True, return_counts=True)
-    limits = [0, *map(int, bands), None]
-    band_of = np.searchsorted(ends, times)
-    within = np.clip(pairs.correlation, edges[0], edges[-1])
+    found, hub, _ = _sided(found, side)
+    names, band_of = multiplicity_bands(found, side, bands)
+    within = np.clip(found.correlation, edges[0], edges[-1])
+    given = found.correlation_given_token
     rows = []
-    for band, (below, highest) in enumerate(pairwise(limits)):
-        mine = band_of[where] == band
-        given = None if pairs.correlation_given_token is None else pairs.correlation_given_token[mine]
-        lowest = (below or 0) + 1
+    for band, name in enumerate(names):
+        mine = band_of == band
+        some = bool(mine.any())
         rows.append(
             {
-                "band": f"{lowest}+"
-                if highest is None
-                else str(lowest)
-                if lowest == highest
-                else f"{lowest}-{highest}",
-                "lowest": lowest,
-                "highest": highest,
-                "features": int((band_of == band).sum()),
+                "band": name,
+                "features": len(np.unique(hub[mine])),
                 "pairs": int(mine.sum()),
-                "mean_correlation": float(pairs.correlation[mine].mean()) if mine.any() else None,
-                "mean_correlation_given_token": None if given is None or not mine.any() else float(given.mean()),
+                "mean_correlation": float(found.correlation[mine].mean()) if some else None,
+                "mean_correlation_given_token": float(given[mine].mean()) if some and given is not None else None,
                 "edges": edges.tolist(),
                 "counts": np.histogram(within[mine], edges)[0].tolist(),
             }
@@ -144,12 +132,24 @@ def correlation_by_multiplicity(
     count, number = pa.int64(), pa.float64()
     schema = {
         "band": pa.string(),
-        **dict.fromkeys(("lowest", "highest", "features", "pairs"), count),
+        **dict.fromkeys(("features", "pairs"), count),
         **dict.fromkeys(("mean_correlation", "mean_correlation_given_token"), number),
         "edges": pa.list_(number),
         "counts": pa.list_(count),
     }
     return pa.Table.from_pylist(rows, pa.schema(schema))
+
+
+def multiplicity_bands(
+    pairs: Pairs, side: str = "a", bands: Sequence[int] = BANDS
+) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the names of the bands ("1", "2-10", ..., "51+") and the band of every pair, shape (n,)."""
+    ends = _rising("bands", [_checks.integer("bands", end, minimum=1) for end in bands])
+    _, hub, _ = _sided(pairs, side)
+    _, where, times = np.unique(hub, return_inverse=True, return_counts=True)
+    lowest = [1, *(end + 1 for end in bands)]
+    names = [str(low) if low == high else f"{low}-{high}" for low, high in zip(lowest, bands, strict=False)]
+    return [*names, f"{lowest[-1]}+"], np.searchsorted(ends, times)[where]
 
 
 def _sided(found: Pairs | Matches, side: str) -> tuple[Pairs, NDArray[np.int64], NDArray[np.int64]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -128,8 +129,8 @@ def convergence(
     acts_a, acts_b : FeatureActivations
         Activations on the same tokens.
     at : sequence of float or int
-        Where to stop: fractions of the tokens in (0, 1] as floats, or counts of tokens as integers; each is moved
-        to the end of the document it falls into. All tokens are always the last.
+        Where to stop: fractions of the tokens in (0, 1] as floats, or counts of tokens as integers. All tokens are
+        always the last.
     rule, k, direction
         See `Matches.pairs`.
     filters : iterable of Filter
@@ -142,7 +143,7 @@ def convergence(
     Returns
     -------
     pyarrow.Table
-        A row a part: tokens, documents (null without document ids), pairs, mean_correlation,
+        A row a part: tokens, documents begun (null without document ids), pairs, mean_correlation,
         mean_correlation_given_token, found (the share of the last row's pairs that stand in this row's too), and for
         every score its observed value, z and p, null where they are undefined.
     """
@@ -151,7 +152,7 @@ def convergence(
     chosen_by, filters = {"rule": rule, "k": k, "direction": direction}, tuple(filters)
     sides = (acts_a, acts_b)
     documents = _ids("document_ids", sides)
-    ends = _ends(at, documents, acts_a.n_tokens)
+    ends = _ends(at, acts_a.n_tokens)
     rows, parts = [], []
     for end in ends:
         part = _at(sides, np.arange(acts_a.n_tokens) < end)
@@ -200,21 +201,16 @@ def _first_half(
     return np.isin(documents, drawn), len(drawn)
 
 
-def _ends(at: Sequence[float], documents: NDArray[np.int64] | None, n_tokens: int) -> list[int]:
-    stops = np.arange(1, n_tokens + 1)
-    if documents is not None and n_tokens:
-        stops = np.append(np.flatnonzero(np.diff(documents)) + 1, n_tokens)
-    wanted = {n_tokens}
+def _ends(at: Sequence[float], n_tokens: int) -> list[int]:
+    ends = {n_tokens}
     for point in at:
         if isinstance(point, int | np.integer) and not isinstance(point, bool):
-            count = min(_checks.integer("at", point, minimum=1), n_tokens)
+            ends.add(min(_checks.integer("at", point, minimum=1), n_tokens))
         elif isinstance(point, float | np.floating) and 0 < point <= 1:
-            count = max(int(np.ceil(point * n_tokens)), min(1, n_tokens))
+            ends.add(math.ceil(point * n_tokens))
         else:
             raise ValueError(f"at must hold fractions in (0, 1] or counts of tokens, got {point!r}")
-        if count:
-            wanted.add(int(stops[np.searchsorted(stops, count)]))
-    return sorted(wanted)
+    return sorted(ends)
 
 
 def _correlations(sides: Sides, pairs: Pairs, given: NDArray[np.int64] | None = None) -> NDArray[np.float64]:

@@ -123,7 +123,7 @@ def _hubs(comparison: Comparison, top: int) -> Table:
     for side in ("a", "b"):
         table.add_section()
         for row, hub in enumerate(comparison.hubs[side].slice(0, top // 2).to_pylist()):
-            tokens = (" ".join(map(repr, hub[key][:3])) for key in ("label", "partner_labels"))
+            tokens = (" ".join(map(repr, list(dict.fromkeys(hub[key]))[:3])) for key in ("label", "partner_labels"))
             table.add_row(
                 side.upper() if row == 0 else "",
                 *map(escape, tokens),
@@ -153,13 +153,13 @@ def _convergence(name: str, convergence: pyarrow.Table) -> Table:
     rows = convergence.to_pylist()
     measures = [column.removesuffix("_z") for column in rows[0] if column.endswith("_z")]
     table = _new(
-        f"{name} on growing parts of the text: share of the final pairs found, scores as observed (z)",
+        f"{name} on growing parts of the text: share of the final pairs found, z of every score",
         (),
         ("tokens", "pairs", "mean r", "given token", "found", *measures),
     )
     for row in rows:
         means = (row["mean_correlation"], row["mean_correlation_given_token"], row["found"])
-        scores = (f"{_number(row[m])} ({_number(row[f'{m}_z'], '.1f')})" for m in measures)
+        scores = (_number(row[f"{measure}_z"], ".1f") for measure in measures)
         table.add_row(str(row["tokens"]), str(row["pairs"]), *map(_number, means), *scores)
     return table
 
