@@ -109,7 +109,7 @@ def _by_multiplicity(comparison: Comparison) -> Figure:
         ax.set_title(
             **_title(comparison, said=f"best pairs by how many of {other.upper()} choose one of {side.upper()}")
         )
-        ax.set(xlabel="correlation", ylabel="share of the band's pairs")
+        ax.set(xlabel="correlation", ylabel="share of the band's pairs", xlim=(-0.2, 1.02))
         if ax.patches:
             ax.legend(frameon=False, fontsize="small")
     return figure

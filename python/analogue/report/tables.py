@@ -36,7 +36,7 @@ def tables(result: Comparison | Grid, top: int = 8) -> Iterator[Table]:
         yield _split_halves(named)
     for name, comparison in named.items():
         if comparison.convergence is not None:
-            yield _convergence(name, comparison.convergence)
+            yield _convergence(name, comparison.convergence, comparison.caveat)
     yield _scores(named)
 
 
@@ -149,7 +149,7 @@ def _split_halves(named: dict[str, Comparison]) -> Table:
     return table
 
 
-def _convergence(name: str, convergence: pyarrow.Table) -> Table:
+def _convergence(name: str, convergence: pyarrow.Table, caveat: str | None) -> Table:
     rows = convergence.to_pylist()
     measures = [column.removesuffix("_z") for column in rows[0] if column.endswith("_z")]
     table = _new(
@@ -161,7 +161,15 @@ def _convergence(name: str, convergence: pyarrow.Table) -> Table:
         means = (row["mean_correlation"], row["mean_correlation_given_token"], row["found"])
         scores = (_number(row[f"{measure}_z"], ".1f") for measure in measures)
         table.add_row(str(row["tokens"]), str(row["pairs"]), *map(_number, means), *scores)
+    if measures:
+        _note(table, [] if caveat is None else [caveat])
     return table
+
+
+def _note(table: Table, notes: list[str]) -> None:
+    if notes:
+        table.caption = "\n".join(dict.fromkeys(notes))
+        table.caption_justify = "left"
 
 
 def _correlations(named: dict[str, Comparison]) -> Table:
@@ -194,9 +202,7 @@ def _scores(named: dict[str, Comparison]) -> Table:
         for row, score in enumerate(comparison.scores.values()):
             table.add_row(name if row == 0 else "", score.measure, *_score_cells(score))
             notes += [f"{name}: {note}" for note in _notes(score)]
-    if notes:
-        table.caption = "\n".join(dict.fromkeys(notes))
-        table.caption_justify = "left"
+    _note(table, notes)
     return table
 
 
