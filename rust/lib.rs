@@ -3,6 +3,7 @@
 //! Nothing here knows Python, tokens or models: ids and offsets in, ids and numbers out. [`python`] is the only
 //! file that sees `PyO3`, behind the feature of that name. Every result is the same for any number of threads.
 
+mod assignment;
 mod contenders;
 mod correlation;
 mod error;
@@ -19,6 +20,7 @@ mod sequences;
 mod side;
 mod sparse;
 
+pub use assignment::assignment;
 pub use correlation::{BestPartners, best_partners};
 pub use error::Error;
 pub use pairs::pair_correlations;

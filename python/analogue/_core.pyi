@@ -1,10 +1,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["__version__", "best_partners", "mantel_dots", "pair_correlations", "top_positions"]
+__all__ = ["__version__", "assignment", "best_partners", "mantel_dots", "pair_correlations", "top_positions"]
 
 __version__: str
 
+def assignment(
+    indptr: NDArray[np.int64], columns: NDArray[np.int64], weights: NDArray[np.float64], n_columns: int
+) -> NDArray[np.int64]: ...
 def best_partners(
     a_indptr: NDArray[np.int64],
     a_indices: NDArray[np.int32],

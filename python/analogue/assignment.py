@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ._core import assignment
+
 _SWEEPS = 2000  # of the dual prices; they bound for any number, and settle long before
 _SHARES = 9
 _SETTLED = 1e-13
@@ -46,32 +48,13 @@ class Graph(NamedTuple):
 def assign(graph: Graph) -> NDArray[np.int64]:
     """Return the edges of a one-to-one matching of largest total weight, as ascending positions.
 
-    A feature stays unmatched where that weighs more: every node of the smaller side has a dummy partner of weight 0,
-    so no bad pair is forced (original.md 3.18). Solved exactly by SciPy's sparse Jonker-Volgenant (LAPJVsp).
+    A feature stays unmatched where that weighs more, so no bad pair is forced (original.md 3.18). Exact: rows bid for
+    their best columns, and shortest augmenting paths place those left over (Jonker and Volgenant 1987).
     """
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
-
-    if not len(graph.weight):
-        return np.empty(0, dtype=np.int64)
-    (nodes_a, a), (nodes_b, b) = (np.unique(ids, return_inverse=True) for ids in (graph.a, graph.b))
-    rows, columns, n, width = (a, b, len(nodes_a), len(nodes_b))
-    if width < n:
-        rows, columns, n, width = columns, rows, width, n
-    # Every row is matched once, so a constant in all costs changes nothing; SciPy takes a cost of 0 for no edge.
-    nothing = float(graph.weight.max()) + 1.0
-    dummies = np.arange(n)
-    costs = csr_array(
-        (
-            np.concatenate([nothing - graph.weight, np.full(n, nothing)]),
-            (np.concatenate([rows, dummies]), np.concatenate([columns, width + dummies])),
-        ),
-        shape=(n, width + n),
-    )
-    row, column = min_weight_full_bipartite_matching(costs)
-    partner = np.full(n, -1, dtype=np.int64)
-    partner[row] = column
-    return np.flatnonzero(partner[rows] == columns)
+    sizes = np.bincount(graph.a, minlength=len(graph.limit_a))
+    b, weight = np.ascontiguousarray(graph.b), np.ascontiguousarray(graph.weight)
+    column = assignment(np.concatenate([[0], np.cumsum(sizes)]), b, weight, len(graph.limit_b))
+    return np.flatnonzero(column[graph.a] == graph.b)
 
 
 def optimum(graph: Graph, matched: NDArray[np.int64]) -> Optimum:
