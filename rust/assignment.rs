@@ -9,7 +9,7 @@ use crate::Error;
 /// No partner, no path.
 const NONE: u32 = u32::MAX;
 /// Bids a row may make before it is left to the search; bids settle most rows, and price wars end here.
-const BIDS: usize = 32;
+const BIDS: usize = 256;
 
 /// Rows of A with the columns of B that they may take, and what each is worth.
 struct Edges<'a> {
@@ -69,7 +69,8 @@ struct Search {
     distance: Vec<f64>,
     reached_from: Vec<u32>,
     touched: Vec<u32>,
-    heap: BinaryHeap<Reverse<(u64, u32)>>,
+    /// Matched columns by distance; among equals the newest, as depth first finds a free column soonest.
+    heap: BinaryHeap<(Reverse<u64>, u32, u32)>,
     placed: Vec<(u32, f64)>,
 }
 
@@ -155,7 +156,8 @@ impl<'a> Matching<'a> {
                     if self.row_of[b] == NONE {
                         (least, end_column) = (distance, b as u32);
                     } else {
-                        self.search.heap.push(Reverse((distance.to_bits(), b as u32)));
+                        let newest = self.search.touched.len() as u32;
+                        self.search.heap.push((Reverse(distance.to_bits()), newest, b as u32));
                     }
                 }
             }
@@ -179,7 +181,7 @@ impl<'a> Matching<'a> {
 
     /// The nearest matched column that was not looked at yet, if it is nearer than the end that is known.
     fn nearest(&mut self, least: f64) -> Option<u32> {
-        while let Some(Reverse((bits, column))) = self.search.heap.pop() {
+        while let Some((Reverse(bits), _, column)) = self.search.heap.pop() {
             let distance = f64::from_bits(bits);
             if distance >= least {
                 return None;
