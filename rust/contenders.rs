@@ -1,14 +1,9 @@
-//! Pairs whose correlation, known to float32 only, may be among the best: bounds, bars, and who reaches them.
+//! Pairs whose score, known to float32 only, may be among the best: bars, and who reaches them.
 
+use crate::accumulator::UNTOUCHED;
+use crate::bounds::{Bounds, Extremes, Pass};
+use crate::given::Reducer;
 use crate::packed::{BLOCK, boxed};
-use crate::side::{Extremes, Side};
-
-/// Rows added in float32 before the sums are moved to float64; bounds the rounding error of long columns.
-pub const RUN: usize = 4096;
-/// What no sum of activations leaves behind, except by underflow: x + -x is +0.
-pub const UNTOUCHED: f32 = -0.0;
-/// No less than `rounding` for any standard mean in -1..=1.
-const MODERATE: f32 = 4e-4;
 
 /// A pair that may be among the best of its feature of A.
 #[derive(Clone, Copy)]
@@ -18,10 +13,10 @@ pub struct Contender {
     pub upper: f32,
 }
 
-/// What is known of a candidate of A: its standard mean, and the bar for its next contender.
+/// What is known of a candidate of A: its standing, and the bar for its next contender.
 #[derive(Clone, Copy)]
 pub struct Target {
-    pub mean: f32,
+    pub standing: f32,
     pub bar: f32,
 }
 
@@ -30,7 +25,7 @@ pub struct Contenders {
     pub top: usize,
     /// Place by place of every block.
     pub targets: Vec<Box<[Target; BLOCK]>>,
-    means_b: Extremes,
+    of_b_standings: Extremes,
     /// The `top` - 1 lower bounds above the bar of every candidate of A, largest first.
     above_a: Vec<f32>,
     pub of_a: Vec<Contender>,
@@ -41,22 +36,22 @@ pub struct Contenders {
 }
 
 impl Contenders {
-    pub fn new(a: &Side, b: &Side, top: usize) -> Self {
-        let target = |mean: f64| Target { mean: mean as f32, bar: f32::NEG_INFINITY };
-        let block = |means: &[f64]| {
+    pub fn new(standings_a: &[f64], standings_b: Extremes, top: usize) -> Self {
+        let target = |standing: f64| Target { standing: standing as f32, bar: f32::NEG_INFINITY };
+        let block = |standings: &[f64]| {
             let mut targets = boxed(target(0.0));
-            for (place, &mean) in targets.iter_mut().zip(means) {
-                *place = target(mean);
+            for (place, &standing) in targets.iter_mut().zip(standings) {
+                *place = target(standing);
             }
             targets
         };
         Self {
             top,
-            targets: a.means.chunks(BLOCK).map(block).collect(),
-            means_b: b.extremes().moderate(),
-            above_a: vec![f32::NEG_INFINITY; a.len() * (top - 1)],
+            targets: standings_a.chunks(BLOCK).map(block).collect(),
+            of_b_standings: standings_b,
+            above_a: vec![f32::NEG_INFINITY; standings_a.len() * (top - 1)],
             of_a: Vec::new(),
-            room: 4 * a.len() * top,
+            room: 4 * standings_a.len() * top,
             bar_b: f32::NEG_INFINITY,
             above_b: vec![f32::NEG_INFINITY; top - 1],
             of_b: Vec::new(),
@@ -70,15 +65,35 @@ impl Contenders {
         self.of_b.clear();
     }
 
+    /// Count in a partner of the feature of B that is known otherwise.
+    pub fn raise_b(&mut self, lower: f32) {
+        raise(&mut self.bar_b, &mut self.above_b, lower);
+    }
+
     /// Count a pair in where it reaches a bar; `floor` follows the bar of the candidate of A.
     #[cold]
-    pub fn offer(&mut self, block: usize, place: u16, sum: f32, pass: Pass, floor: &mut f32) {
+    pub fn offer<B: Bounds>(
+        &mut self,
+        block: usize,
+        place: u16,
+        sum: f32,
+        pass: Pass,
+        floor: &mut f32,
+        reducer: Option<&Reducer>,
+    ) {
         let target = &mut self.targets[block][usize::from(place)];
-        let (lower, upper) = (pass.lower(sum, target.mean), pass.upper(sum, target.mean));
-        if sum.to_bits() == UNTOUCHED.to_bits() || upper < lesser(target.bar, self.bar_b) {
+        let bar = lesser(target.bar, self.bar_b);
+        if sum.to_bits() == UNTOUCHED.to_bits() || !B::reaches(pass, sum, target.standing, bar) {
             return;
         }
         let a = (block * BLOCK) as u32 + u32::from(place);
+        let (lower, upper) = match reducer {
+            None => B::interval(pass, sum, target.standing),
+            Some(reducer) => match reducer.reduce(a, sum, pass.slack, bar) {
+                None => return,
+                Some(interval) => interval,
+            },
+        };
         if upper >= self.bar_b {
             raise(&mut self.bar_b, &mut self.above_b, lower);
             self.of_b.push((upper, a));
@@ -86,8 +101,7 @@ impl Contenders {
         if upper >= target.bar {
             let more = self.above_b.len();
             raise(&mut target.bar, &mut self.above_a[a as usize * more..][..more], lower);
-            let least = self.means_b.least(f64::from(target.mean)) as f32;
-            *floor = target.bar + least - MODERATE * (1.0 + target.mean.abs());
+            *floor = B::floor_a(target.bar, target.standing, self.of_b_standings);
             self.of_a.push(Contender { a, b: pass.b, upper });
             if self.of_a.len() > self.room {
                 let bar = |a: u32| self.targets[a as usize / BLOCK][a as usize % BLOCK].bar;
@@ -114,40 +128,4 @@ fn raise(bar: &mut f32, above: &mut [f32], lower: f32) {
     } else {
         *bar = bar.max(lower);
     }
-}
-
-/// What the bounds need to know of one feature of B.
-#[derive(Clone, Copy)]
-pub struct Pass {
-    b: u32,
-    pub mean: f32,
-    pub slack: f32,
-}
-
-impl Pass {
-    /// For a feature that fires `activations` times, with this mean in standard deviations.
-    pub fn new(b: u32, activations: usize, mean: f64) -> Self {
-        Self { b, mean: mean as f32, slack: rounding(activations, mean) }
-    }
-
-    #[inline]
-    pub fn upper(self, sum: f32, mean: f32) -> f32 {
-        (sum - self.mean * mean) + (self.slack + self.slack * mean.abs())
-    }
-
-    #[inline]
-    fn lower(self, sum: f32, mean: f32) -> f32 {
-        (sum - self.mean * mean) - (self.slack + self.slack * mean.abs())
-    }
-}
-
-/// Bound on the error of a correlation in float32, over 1 + |mean of the partner|.
-///
-/// A sum of n terms errs by at most g(n) times the sum of their magnitudes, g(n) = n u / (1 - n u), u = 2^-24
-/// (Higham, Accuracy and Stability of Numerical Algorithms, section 4.2). By Cauchy-Schwarz the magnitudes sum
-/// to at most k(a) k(b), k(x)^2 = 1 + (mean / deviation)^2, and k(a) <= 1 + |mean / deviation|. Two dozen
-/// more roundings cover scaling, the product, centring, the bounds and the floors.
-fn rounding(activations: usize, mean: f64) -> f32 {
-    let n = (activations.min(RUN) + 24) as f64 * f64::from(f32::EPSILON) / 2.0;
-    (n / (1.0 - n) * mean.hypot(1.0) * (1.0 + 1e-6)) as f32
 }

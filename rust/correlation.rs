@@ -1,15 +1,19 @@
-//! Best partners by Pearson correlation between two sparse feature spaces.
+//! Best partners between two sparse feature spaces: by Pearson correlation, plain or given groups of rows, by
+//! cosine, by overlap of firing.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rayon::prelude::*;
 
 use crate::Error;
+use crate::bounds::{Bounds, Extremes, Linear, Overlap, Reducible, Stretched};
 use crate::contenders::Contender;
-use crate::gustavson::Worker;
-use crate::packed::PackedRows;
+use crate::groups::{Grouped, Groups};
+use crate::gustavson::{Plan, Worker};
+use crate::metric::Metric;
 use crate::pairs::same_rows;
-use crate::side::{Desk, Partner, Side};
+use crate::roster::{Partner, Roster};
+use crate::side::{Desk, Side};
 use crate::sparse::Csr;
 
 /// Features of B a thread takes at a time.
@@ -25,9 +29,9 @@ pub struct BestPartners {
 
 impl BestPartners {
     /// `found` holds partners of one candidate after another, best first.
-    fn new(of: &Side, top: usize, found: &[Vec<(u32, Partner)>]) -> Self {
-        let mut ids = vec![-1; of.csr.n_features() * top];
-        let mut correlations = vec![0.0; of.csr.n_features() * top];
+    pub(crate) fn new(of: &Roster, top: usize, found: &[Vec<(u32, Partner)>]) -> Self {
+        let mut ids = vec![-1; of.n_features() * top];
+        let mut correlations = vec![0.0; of.n_features() * top];
         for partners in found.iter().flat_map(|found| found.chunk_by(|x, y| x.0 == y.0)) {
             let start = of.candidates[partners[0].0 as usize].feature as usize * top;
             for (at, &(_, (r, partner))) in (start..).zip(partners) {
@@ -39,43 +43,85 @@ impl BestPartners {
     }
 }
 
+/// What to look for.
+#[derive(Debug, Clone, Copy)]
+pub struct Search<'a> {
+    /// Partners a feature.
+    pub top: usize,
+    /// Features that fire on fewer rows take no part.
+    pub min_activations: usize,
+    /// [`Metric::Within`] goes with groups, and only that.
+    pub metric: Metric,
+    /// A group id for every row.
+    pub groups: Option<&'a [i64]>,
+}
+
+impl Search<'_> {
+    /// # Errors
+    /// Groups without [`Metric::Within`], or the other way round.
+    fn check(&self) -> Result<(), Error> {
+        if self.groups.is_some() == (self.metric == Metric::Within) {
+            return Ok(());
+        }
+        let got = format!("{:?} {} groups", self.metric, if self.groups.is_some() { "with" } else { "without" });
+        Err(Error::Number { name: "metric".into(), wanted: "within where groups are given".into(), got })
+    }
+}
+
 /// For every feature of B its `top` best partners in A, and for every feature of A its best in B.
 ///
-/// Best is the largest signed correlation over all rows, lowest id first where two are equal. Candidates are the
-/// features that fire at least `min_activations` times with a variance above 1e-12 of their mean square.
+/// Best is the largest signed score over all rows, lowest id first where two are equal. Candidates are the features
+/// that fire at least `min_activations` times and, for Pearson, with a variance above 1e-12 of their mean square
+/// (given groups: above 1e-10 of their sum of squares within them).
 ///
 /// # Errors
-/// Sides with different numbers of rows; `top` of 0, or beyond 2^31 results.
-pub fn best_partners(
-    a: Csr,
-    b: Csr,
-    top: usize,
-    min_activations: usize,
-) -> Result<(BestPartners, BestPartners), Error> {
+/// Sides with different numbers of rows; `top` of 0, or beyond 2^31 results; groups that are not one a row, or
+/// with another metric than [`Metric::Within`].
+pub fn best_partners(a: Csr, b: Csr, search: Search) -> Result<(BestPartners, BestPartners), Error> {
+    let Search { top, min_activations, metric, groups } = search;
     same_rows(a, b)?;
+    search.check()?;
     a.check_width("top", top)?;
     b.check_width("top", top)?;
-    let (a, b) = rayon::join(|| Side::new(a, min_activations), || Side::new(b, min_activations));
-    let blocks = PackedRows::blocks(&a);
+    let Some(ids) = groups else {
+        let side = |csr| Side::new(csr, metric, min_activations);
+        let (a, b) = rayon::join(|| side(a), || side(b));
+        let plan = Plan::new(a, b);
+        return Ok(if metric == Metric::Jaccard { run::<Overlap>(&plan, top) } else { run::<Linear>(&plan, top) });
+    };
+    let groups = Groups::new(ids, a.n_rows())?;
+    let positive = a.is_non_negative() && b.is_non_negative();
+    let grouped = |csr, sign| Grouped::new(csr, &groups, sign);
+    let (a, b) = rayon::join(|| grouped(a, 1.0), || grouped(b, if positive { 1.0 } else { -1.0 }));
+    let side = |grouped| Side::within(grouped, &groups, min_activations);
+    let (a, b) = rayon::join(|| side(&a), || side(&b));
+    Ok(if positive {
+        run::<Reducible>(&Plan::reduced(a, b, groups.n_places()), top)
+    } else {
+        run::<Stretched>(&Plan::new(a, b), top)
+    })
+}
+
+fn run<B: Bounds>(plan: &Plan, top: usize) -> (BestPartners, BestPartners) {
     let next = AtomicU32::new(0);
     let (found, workers): (Vec<_>, Vec<_>) = rayon::broadcast(|_| {
-        let mut worker = Worker::new(&a, &b, &blocks, top);
+        let mut worker = Worker::<B>::new(plan, top);
         let mut found = Vec::new();
         loop {
             let start = next.fetch_add(STRIDE, Ordering::Relaxed);
-            if start as usize >= b.len() {
+            if start as usize >= plan.b.len() {
                 return (found, worker.finish());
             }
-            for b in start..(b.len() as u32).min(start + STRIDE) {
+            for b in start..(plan.b.len() as u32).min(start + STRIDE) {
                 found.extend(worker.visit(b).iter().map(|&partner| (b, partner)));
             }
         }
     })
     .into_iter()
     .unzip();
-    let of_b = BestPartners::new(&b, top, &found);
-    let of_a = BestPartners::new(&a, top, &settle(&a, &b, top, &workers));
-    Ok((of_b, of_a))
+    let of_b = BestPartners::new(&plan.b, top, &found);
+    let of_a = BestPartners::new(&plan.a, top, &settle(&plan.a, &plan.b, top, &workers));
+    (of_b, of_a)
 }
 
 /// Decide among the contenders of every feature of A.
@@ -90,7 +136,7 @@ fn settle(a: &Side, b: &Side, top: usize, workers: &[(Vec<f32>, Vec<Contender>)]
         .map(|contender| (contender.a, contender.b))
         .collect();
     contenders.par_sort_unstable();
-    let (apart, candidates) = (b.extremes(), 0..a.len() as u32);
+    let (apart, candidates) = (Extremes::of(&b.means), 0..a.len() as u32);
     candidates
         .into_par_iter()
         .fold(
@@ -118,6 +164,9 @@ mod tests {
     use super::*;
     use crate::naive::{self, Dense};
 
+    const METRICS: [Metric; 3] = [Metric::Pearson, Metric::Cosine, Metric::Jaccard];
+    const PLAIN: Search = Search { top: 1, min_activations: 1, metric: Metric::Pearson, groups: None };
+
     fn check(found: &BestPartners, wanted: &[Vec<(i64, f64)>]) {
         let wanted: Vec<(i64, f64)> = wanted.iter().flatten().copied().collect();
         assert_eq!(found.ids, wanted.iter().map(|pair| pair.0).collect::<Vec<_>>());
@@ -128,17 +177,45 @@ mod tests {
 
     proptest! {
         #[test]
-        fn equals_the_definition_both_ways((a, b) in naive::sides(), top in 1..5_usize, min_activations in 0..4_usize) {
-            let (of_b, of_a) = best_partners(a.csr(), b.csr(), top, min_activations).unwrap();
-            check(&of_b, &naive::best_partners(&a, &b, top, min_activations));
-            check(&of_a, &naive::best_partners(&b, &a, top, min_activations));
+        fn equals_the_definition_both_ways(
+            (a, b) in naive::sides(),
+            top in 1..5_usize,
+            min_activations in 0..4_usize,
+            metric in prop::sample::select(METRICS.to_vec()),
+        ) {
+            let search = Search { top, min_activations, metric, groups: None };
+            let (of_b, of_a) = best_partners(a.csr(), b.csr(), search).unwrap();
+            check(&of_b, &naive::best_partners(&a, &b, search));
+            check(&of_a, &naive::best_partners(&b, &a, search));
         }
 
         #[test]
-        fn threads_change_nothing((a, b) in naive::sides(), top in 1..3_usize) {
-            let on = |threads| naive::with_threads(threads, || best_partners(a.csr(), b.csr(), top, 1).unwrap());
+        fn given_groups_equals_the_definition_both_ways(
+            (a, b) in naive::sides(),
+            top in 1..5_usize,
+            min_activations in 0..4_usize,
+            draws in prop::collection::vec(0..9_i64, 40),
+        ) {
+            let groups = Some(&draws[..a.rows.len()]);
+            let search = Search { top, min_activations, metric: Metric::Within, groups };
+            let (of_b, of_a) = best_partners(a.csr(), b.csr(), search).unwrap();
+            check(&of_b, &naive::best_partners(&a, &b, search));
+            check(&of_a, &naive::best_partners(&b, &a, search));
+        }
+
+        #[test]
+        fn threads_change_nothing(
+            (a, b) in naive::sides(),
+            top in 1..3_usize,
+            metric in prop::sample::select(METRICS.to_vec()),
+            given: bool,
+        ) {
+            let ids: Vec<i64> = (0..a.rows.len() as i64).map(|row| row % 5).collect();
+            let metric = if given { Metric::Within } else { metric };
+            let search = Search { top, metric, groups: given.then_some(&ids[..]), ..PLAIN };
+            let on = |threads| naive::with_threads(threads, || best_partners(a.csr(), b.csr(), search).unwrap());
             let alone = on(1);
-            prop_assert!([2, 3, 8].into_iter().all(|threads| on(threads) == alone));
+            prop_assert!([2, 3, 16].into_iter().all(|threads| on(threads) == alone));
         }
     }
 
@@ -149,9 +226,12 @@ mod tests {
         let value = |row, id| if draw(row, id) < 7 { 1.0 + draw(row, id) as f32 / 7.0 } else { 0.0 };
         let rows = |shift: usize| (0..9_000).map(|row| (0..6).map(|id| value(row, id + shift)).collect()).collect();
         let (a, b) = (Dense::new(rows(0), 6), Dense::new(rows(3), 6));
-        let (of_b, of_a) = best_partners(a.csr(), b.csr(), 2, 1).unwrap();
-        check(&of_b, &naive::best_partners(&a, &b, 2, 1));
-        check(&of_a, &naive::best_partners(&b, &a, 2, 1));
+        for metric in METRICS {
+            let search = Search { top: 2, metric, ..PLAIN };
+            let (of_b, of_a) = best_partners(a.csr(), b.csr(), search).unwrap();
+            check(&of_b, &naive::best_partners(&a, &b, search));
+            check(&of_a, &naive::best_partners(&b, &a, search));
+        }
     }
 
     /// Candidates beyond one block of 65 536: every B feature has its twin there.
@@ -162,7 +242,7 @@ mod tests {
         let values: Vec<f32> = (0..rows).map(|row| 1.0 + (row / i64::from(width)) as f32).collect();
         let offsets: Vec<i64> = (0..=rows).collect();
         let side = Csr::new("", &offsets, &ids, &values, i64::from(width)).unwrap();
-        let (of_b, of_a) = best_partners(side, side, 1, 2).unwrap();
+        let (of_b, of_a) = best_partners(side, side, Search { min_activations: 2, ..PLAIN }).unwrap();
         assert_eq!(of_b.ids, (0..i64::from(width)).collect::<Vec<_>>());
         assert_eq!(of_b, of_a);
         assert_eq!(of_b.correlations, vec![1.0; width as usize]);
@@ -171,9 +251,9 @@ mod tests {
     #[test]
     fn sides_of_other_texts_are_refused() {
         let (a, b) = (Dense::new(vec![vec![1.0]], 1), Dense::new(vec![], 1));
-        let error = best_partners(a.csr(), b.csr(), 1, 1).unwrap_err();
+        let error = best_partners(a.csr(), b.csr(), PLAIN).unwrap_err();
         assert_eq!(error.to_string(), "a_indptr and b_indptr must have one length, got 2 and 1");
-        let error = best_partners(a.csr(), a.csr(), 0, 1).unwrap_err();
+        let error = best_partners(a.csr(), a.csr(), Search { top: 0, ..PLAIN }).unwrap_err();
         assert_eq!(error.to_string(), "top must be between 1 and 2147483648, got 0");
     }
 }

@@ -3,27 +3,39 @@
 //! Nothing here knows Python, tokens or models: ids and offsets in, ids and numbers out. [`python`] is the only
 //! file that sees `PyO3`, behind the feature of that name. Every result is the same for any number of threads.
 
+mod accumulator;
 mod assignment;
+mod bounds;
 mod contenders;
 mod correlation;
+mod epilogue;
 mod error;
+mod given;
+mod groups;
 mod gustavson;
+mod metric;
 mod moments;
 #[cfg(test)]
 mod naive;
 mod packed;
+mod pair_sums;
 mod pairs;
+mod products;
 #[cfg(feature = "python")]
 mod python;
 mod ranks;
+mod roster;
 mod sequences;
 mod side;
 mod sparse;
+mod stream;
 
 pub use assignment::assignment;
-pub use correlation::{BestPartners, best_partners};
+pub use correlation::{BestPartners, Search, best_partners};
 pub use error::Error;
+pub use metric::Metric;
 pub use pairs::pair_correlations;
 pub use ranks::mantel_dots;
 pub use sequences::{TopPositions, top_positions};
 pub use sparse::Csr;
+pub use stream::{Streamed, stream};

@@ -3,7 +3,7 @@
 use crate::sparse::Column;
 
 /// Above this ratio of lengths, searching the longer of two columns beats reading it.
-pub const SEARCH: usize = 16;
+const SEARCH: usize = 16;
 
 /// What centring a column over `n` rows leaves; rows that are not stored count as zeros.
 #[derive(Clone, Copy, Debug)]
@@ -18,24 +18,70 @@ pub struct Centred {
 
 impl Centred {
     pub fn new(column: Column, n: usize) -> Self {
-        let count = column.len();
-        let mean = column.values.iter().map(|&x| f64::from(x)).sum::<f64>() / n.max(1) as f64;
-        let (mut stored, mut squares) = (0.0, 0.0);
-        for rest in column.values.iter().map(|&x| f64::from(x) - mean) {
-            stored += rest;
-            squares += rest * rest;
+        let mut sums = Sums::default();
+        sums.add(column);
+        let mut centred = sums.about_mean(n);
+        centred.add(column);
+        centred.and_zeros(n)
+    }
+
+    /// A column of which only the squares within groups of rows are asked for.
+    pub fn within(squares: f64, count: usize) -> Self {
+        Self { mean: 0.0, squares, stored: 0.0, count }
+    }
+
+    /// Rows that are stored.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Take in the stored values of more rows.
+    pub fn add(&mut self, column: Column) {
+        for rest in column.values.iter().map(|&x| f64::from(x) - self.mean) {
+            self.stored += rest;
+            self.squares += rest * rest;
         }
-        Self { mean, squares: squares + (n - count) as f64 * mean * mean, stored, count }
+        self.count += column.len();
     }
 
-    /// The same, if more than `floor` of the column's sum of squares is left.
-    pub fn varying(column: Column, n: usize, floor: f64) -> Option<Self> {
-        Some(Self::new(column, n)).filter(|centred| centred.squares > floor * sum_of_squares(column))
+    /// Take in the rows, of `n`, that are not stored, once all that are have been added.
+    pub fn and_zeros(mut self, n: usize) -> Self {
+        self.squares += (n - self.count) as f64 * self.mean * self.mean;
+        self
+    }
+}
+
+/// What a first pass over a column gathers, part by part in the order of its rows: sums in float64, the same
+/// wherever the parts begin and end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sums {
+    pub count: usize,
+    pub sum: f64,
+    pub squares: f64,
+}
+
+impl Sums {
+    pub fn add(&mut self, column: Column) {
+        self.count += column.len();
+        for x in column.values.iter().map(|&x| f64::from(x)) {
+            self.sum += x;
+            self.squares += x * x;
+        }
     }
 
-    /// Population standard deviation over `n` rows.
-    pub fn deviation(&self, n: usize) -> f64 {
-        (self.squares / n as f64).sqrt()
+    /// Begin a second pass, about the mean over `n` rows.
+    pub fn about_mean(&self, n: usize) -> Centred {
+        Centred { mean: self.sum / n.max(1) as f64, squares: 0.0, stored: 0.0, count: 0 }
+    }
+
+    /// The column as it is, taken about zero instead of its mean.
+    pub fn about_zero(&self) -> Centred {
+        Centred { mean: 0.0, squares: self.squares, stored: self.sum, count: self.count }
+    }
+
+    /// The number of rows the column fires on, whatever its values.
+    pub fn counted(&self) -> Centred {
+        Centred { mean: 0.0, squares: self.count as f64, stored: self.count as f64, count: self.count }
     }
 }
 
@@ -53,24 +99,21 @@ pub struct Together {
 }
 
 impl Together {
-    pub fn new(a: Column, b: Column, centred_a: &Centred, centred_b: &Centred) -> Self {
-        let mut sums = Self::default();
-        for_common_rows(a.rows, b.rows, |i, j| {
-            sums.add(f64::from(a.values[i]) - centred_a.mean, f64::from(b.values[j]) - centred_b.mean);
-        });
-        sums
-    }
-
-    /// The same from `dense_a`, column `a` by rows with 0 where it does not fire.
-    pub fn looked_up(dense_a: &[f32], b: Column, centred_a: &Centred, centred_b: &Centred) -> Self {
-        let mut sums = Self::default();
-        for (&row, &of_b) in b.rows.iter().zip(b.values) {
-            let of_a = dense_a[row as usize];
-            if of_a != 0.0 {
-                sums.add(f64::from(of_a) - centred_a.mean, f64::from(of_b) - centred_b.mean);
+    /// Take in rows of two columns; `dense_a` is the first by rows, with 0 where it does not fire. Terms are added
+    /// in the order of the rows, so that columns may come in parts.
+    pub fn add_rows(&mut self, a: Column, dense_a: &[f32], b: Column, of_a: &Centred, of_b: &Centred) {
+        if b.len() / SEARCH > a.len() {
+            for_common_rows(a.rows, b.rows, |i, j| {
+                self.add(f64::from(a.values[i]) - of_a.mean, f64::from(b.values[j]) - of_b.mean);
+            });
+            return;
+        }
+        for (&row, &value) in b.rows.iter().zip(b.values) {
+            let value_a = dense_a[row as usize];
+            if value_a != 0.0 {
+                self.add(f64::from(value_a) - of_a.mean, f64::from(value) - of_b.mean);
             }
         }
-        sums
     }
 
     fn add(&mut self, from_a: f64, from_b: f64) {
@@ -90,9 +133,9 @@ impl Together {
         self.products - alone + neither * (a.mean * b.mean)
     }
 
-    /// Pearson correlation over `n` rows.
-    pub fn pearson(&self, a: &Centred, b: &Centred, n: usize) -> f64 {
-        correlation(self.product(a, b, n), a.squares, b.squares)
+    /// Rows where both fire over rows where either does: equal fractions are equal numbers.
+    pub fn overlap(&self, a: &Centred, b: &Centred) -> f64 {
+        self.count as f64 / (a.count + b.count - self.count) as f64
     }
 }
 
@@ -103,26 +146,8 @@ pub fn correlation(product: f64, squares_a: f64, squares_b: f64) -> f64 {
     ((product / (squares_a.sqrt() * squares_b.sqrt())).clamp(-1.0, 1.0) * GRID).round() / GRID + 0.0
 }
 
-/// Call `visit(i, j)` for every pair of places with one row, in order.
-fn for_common_rows(a: &[u32], b: &[u32], mut visit: impl FnMut(usize, usize)) {
-    if b.len() / SEARCH > a.len() {
-        search(a, b, visit);
-    } else if a.len() / SEARCH > b.len() {
-        search(b, a, |j, i| visit(i, j));
-    } else {
-        let (mut i, mut j) = (0, 0);
-        while i < a.len() && j < b.len() {
-            let order = a[i].cmp(&b[j]);
-            if order.is_eq() {
-                visit(i, j);
-            }
-            i += usize::from(order.is_le());
-            j += usize::from(order.is_ge());
-        }
-    }
-}
-
-fn search(short: &[u32], long: &[u32], mut visit: impl FnMut(usize, usize)) {
+/// Call `visit(i, j)` for every pair of places with one row, in order, where the first rows are far fewer.
+fn for_common_rows(short: &[u32], long: &[u32], mut visit: impl FnMut(usize, usize)) {
     let mut start = 0;
     for (i, row) in short.iter().enumerate() {
         start += count_below(&long[start..], *row);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::Csr;
+use crate::{Csr, Metric, Search};
 
 /// A dense matrix by rows, and the same as owned CSR arrays.
 #[derive(Debug, Clone)]
@@ -73,20 +73,35 @@ pub fn pearson(x: &[f64], y: &[f64], groups: &[i64], floor: f64) -> Option<f64> 
     varies.then(|| dot(&rest_x, &rest_y) / (squares_x * squares_y).sqrt())
 }
 
-/// Best columns of `a` for every column of `b`: ids and correlations, ties (to 1e-10) to the lowest id.
-pub fn best_partners(a: &Dense, b: &Dense, top: usize, min_activations: usize) -> Vec<Vec<(i64, f64)>> {
-    let one_group = vec![0; a.rows.len()];
-    let fires = |x: &[f64]| x.iter().filter(|x| **x != 0.0).count() >= min_activations;
+/// The score of two columns by its definition; `None` where there is none.
+pub fn score(x: &[f64], y: &[f64], search: Search) -> Option<f64> {
+    let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let count = |fires: &dyn Fn(bool, bool) -> bool| {
+        x.iter().zip(y).filter(|(x, y)| fires(**x != 0.0, **y != 0.0)).count() as f64
+    };
+    let empty = norm(x) == 0.0 || norm(y) == 0.0;
+    match search.metric {
+        Metric::Pearson => pearson(x, y, &vec![0; x.len()], 1e-12),
+        Metric::Within => pearson(x, y, search.groups?, 1e-10),
+        _ if empty => None,
+        Metric::Cosine => Some(x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>() / (norm(x) * norm(y))),
+        Metric::Jaccard => Some(count(&|x, y| x && y) / count(&|x, y| x || y)),
+    }
+}
+
+/// Best columns of `a` for every column of `b`: ids and scores, ties (to 1e-10) to the lowest id.
+pub fn best_partners(a: &Dense, b: &Dense, search: Search) -> Vec<Vec<(i64, f64)>> {
+    let fires = |x: &[f64]| x.iter().filter(|x| **x != 0.0).count() >= search.min_activations;
     (0..b.n_features)
         .map(|j| {
             let y = b.column(j);
             let mut found: Vec<(i64, f64)> = (0..a.n_features)
                 .map(|i| (i as i64, a.column(i)))
                 .filter(|(_, x)| fires(x) && fires(&y))
-                .filter_map(|(i, x)| Some((i, pearson(&x, &y, &one_group, 1e-12)?)))
+                .filter_map(|(i, x)| Some((i, score(&x, &y, search)?)))
                 .collect();
             found.sort_by_key(|(i, r)| ((-r * 1e10).round() as i64, *i));
-            found.resize(top, (-1, 0.0));
+            found.resize(search.top, (-1, 0.0));
             found
         })
         .collect()

@@ -1,10 +1,11 @@
-//! Rows of A made ready for the hot loop: small ids, values already in standard deviations.
+//! Rows of A made ready for the hot loop: small ids, values already over their column's norm.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::side::Side;
+use crate::roster::Roster;
+use crate::sparse::{Csr, row_ranges};
 
 /// Candidates in one block: their places fit u16, and an index of that type needs no bounds check.
 pub const BLOCK: usize = 1 << 16;
@@ -14,7 +15,7 @@ pub fn boxed<T: Clone>(value: T) -> Box<[T; BLOCK]> {
     vec![value; BLOCK].try_into().unwrap_or_else(|_| unreachable!("BLOCK values"))
 }
 
-/// Rows of A for one block of candidates, values in standard deviations.
+/// Rows of A for one block of candidates, values over their column's norm.
 pub struct PackedRows {
     /// Candidates in this block.
     pub len: usize,
@@ -24,32 +25,32 @@ pub struct PackedRows {
 }
 
 impl PackedRows {
-    /// All candidates of a side, in blocks.
-    pub fn blocks(side: &Side) -> Vec<Self> {
-        (0..side.len()).step_by(BLOCK).map(|first| Self::new(side, first)).collect()
+    /// All candidates of a side, in blocks, on the first `n_rows` rows of `csr`.
+    pub fn blocks(roster: &Roster, csr: Csr, n_rows: usize) -> Vec<Self> {
+        (0..roster.len()).step_by(BLOCK).map(|first| Self::new(roster, csr, first, n_rows)).collect()
     }
 
-    fn new(side: &Side, first: usize) -> Self {
-        let len = BLOCK.min(side.len() - first);
-        let scales: Vec<f64> = (first..first + len).map(|candidate| side.scale(candidate as u32)).collect();
+    fn new(roster: &Roster, csr: Csr, first: usize, n_rows: usize) -> Self {
+        let len = BLOCK.min(roster.len() - first);
+        let scales: Vec<f64> = (first..first + len).map(|candidate| roster.scale(candidate as u32)).collect();
         let pack = |rows: Range<usize>| {
-            let most = side.csr.span(rows.end - 1).end - side.csr.span(rows.start).start;
+            let most = csr.span(rows.end - 1).end - csr.span(rows.start).start;
             let mut ends = Vec::with_capacity(rows.len());
             let (mut places, mut values) = (Vec::with_capacity(most), Vec::with_capacity(most));
             for row in rows {
-                let (ids, of_row) = side.csr.row(row);
-                for (candidate, &value) in ids.iter().map(|&id| side.candidate(id)).zip(of_row) {
+                let (ids, of_row) = csr.row(row);
+                for (candidate, &value) in ids.iter().map(|&id| roster.candidate(id)).zip(of_row) {
                     let place = candidate.map_or(usize::MAX, |candidate| (candidate as usize).wrapping_sub(first));
                     if let Some(scale) = scales.get(place) {
                         places.push(place as u16);
-                        values.push((f64::from(value) * scale) as f32);
+                        values.push(roster.weight(*scale, value));
                     }
                 }
                 ends.push(places.len());
             }
             (ends, places, values)
         };
-        let parts: Vec<(Vec<usize>, Vec<u16>, Vec<f32>)> = side.csr.row_ranges().into_par_iter().map(pack).collect();
+        let parts: Vec<(Vec<usize>, Vec<u16>, Vec<f32>)> = row_ranges(n_rows).into_par_iter().map(pack).collect();
         let total = parts.iter().map(|(_, places, _)| places.len()).sum();
         let (places, values) = (Vec::with_capacity(total), Vec::with_capacity(total));
         let mut packed = Self { len, offsets: vec![0], places, values };

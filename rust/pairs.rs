@@ -1,84 +1,12 @@
 //! Correlation of given pairs of features, plain or within groups of rows.
 
-use std::collections::HashMap;
-use std::ops::Range;
-
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::moments::{Centred, Together, correlation, sum_of_squares};
-use crate::side::VARIANCE_FLOOR;
-use crate::sparse::{Column, Csr};
-
-/// A variance within groups below this share of the sum of squares is zero.
-const WITHIN_FLOOR: f64 = 1e-10;
-
-/// Rows sorted by group: where each row went, and the group of every place.
-struct Groups {
-    row_at: Vec<u32>,
-    group_at: Vec<u32>,
-    sizes: Vec<usize>,
-}
-
-impl Groups {
-    fn new(ids: &[i64]) -> Self {
-        let mut number = HashMap::new();
-        let of_row: Vec<u32> = ids
-            .iter()
-            .map(|id| {
-                let next = number.len() as u32;
-                *number.entry(*id).or_insert(next)
-            })
-            .collect();
-        let mut sizes = vec![0; number.len()];
-        for &group in &of_row {
-            sizes[group as usize] += 1;
-        }
-        let mut row_at: Vec<u32> = (0..ids.len() as u32).collect();
-        row_at.sort_by_key(|&row| of_row[row as usize]);
-        let group_at = row_at.iter().map(|&row| of_row[row as usize]).collect();
-        Self { row_at, group_at, sizes }
-    }
-
-    /// The stretches of a column that lie in one group each.
-    fn runs<'c>(&'c self, column: Column<'c>) -> impl Iterator<Item = (u32, Range<usize>)> + 'c {
-        let mut start = 0;
-        column.rows.chunk_by(|&i, &j| self.group_at[i as usize] == self.group_at[j as usize]).map(move |run| {
-            let span = start..start + run.len();
-            start = span.end;
-            (self.group_at[run[0] as usize], span)
-        })
-    }
-
-    /// A column centred in each group where it fires, and the sum of squares that leaves.
-    fn centre(&self, column: Column) -> (Vec<(u32, Range<usize>, Centred)>, f64) {
-        let centred = |(group, span): (u32, Range<usize>)| {
-            (group, span.clone(), Centred::new(column.part(span), self.sizes[group as usize]))
-        };
-        let runs: Vec<_> = self.runs(column).map(centred).collect();
-        let squares = runs.iter().map(|(_, _, centred)| centred.squares).sum();
-        (runs, squares)
-    }
-
-    /// Pearson after subtracting both columns' group means; 0 where that leaves no variance.
-    fn within(&self, a: Column, b: Column) -> f64 {
-        let ((runs_a, squares_a), (runs_b, squares_b)) = (self.centre(a), self.centre(b));
-        if squares_a <= WITHIN_FLOOR * sum_of_squares(a) || squares_b <= WITHIN_FLOOR * sum_of_squares(b) {
-            return 0.0;
-        }
-        let (mut product, mut j) = (0.0, 0);
-        for (group, span_a, centred_a) in runs_a {
-            j += runs_b[j..].partition_point(|run| run.0 < group);
-            if let Some((other, span_b, centred_b)) = runs_b.get(j)
-                && *other == group
-            {
-                let together = Together::new(a.part(span_a), b.part(span_b.clone()), &centred_a, centred_b);
-                product += together.product(&centred_a, centred_b, self.sizes[group as usize]);
-            }
-        }
-        correlation(product, squares_a, squares_b)
-    }
-}
+use crate::groups::{Grouped, Groups};
+use crate::metric::Metric;
+use crate::side::{Desk, Side};
+use crate::sparse::Csr;
 
 /// Both sides must have been read from the same rows.
 pub fn same_rows(a: Csr, b: Csr) -> Result<(), Error> {
@@ -105,26 +33,31 @@ pub fn pair_correlations(
     }
     check_ids("feature_a", feature_a, a.n_features())?;
     check_ids("feature_b", feature_b, b.n_features())?;
-    let n = a.n_rows();
-    let pairs = feature_a.par_iter().zip(feature_b);
     let Some(ids) = groups else {
-        let (a, b) = (a.transpose(), b.transpose());
-        let centred = |column| Centred::varying(column, n, VARIANCE_FLOOR);
-        return Ok(pairs
-            .map(|(&i, &j)| (a.feature(i as usize), b.feature(j as usize)))
-            .map(|(a, b)| match (centred(a), centred(b)) {
-                (Some(of_a), Some(of_b)) => Together::new(a, b, &of_a, &of_b).pearson(&of_a, &of_b, n),
-                _ => 0.0,
-            })
-            .collect());
+        return Ok(scores(&Side::new(a, Metric::Pearson, 0), &Side::new(b, Metric::Pearson, 0), feature_a, feature_b));
     };
-    if ids.len() != n {
-        return Err(Error::Lengths { what: "groups and the rows of a".into(), left: ids.len(), right: n });
+    let groups = Groups::new(ids, a.n_rows())?;
+    let (a, b) = (Grouped::new(a, &groups, 1.0), Grouped::new(b, &groups, 1.0));
+    Ok(scores(&Side::within(&a, &groups, 0), &Side::within(&b, &groups, 0), feature_a, feature_b))
+}
+
+/// The pairs of one feature of A are scored together.
+fn scores(a: &Side, b: &Side, feature_a: &[i64], feature_b: &[i64]) -> Vec<f64> {
+    let mut order: Vec<u32> = (0..feature_a.len() as u32).collect();
+    order.par_sort_by_key(|&pair| feature_a[pair as usize]);
+    let of_feature: Vec<&[u32]> = order.chunk_by(|&i, &j| feature_a[i as usize] == feature_a[j as usize]).collect();
+    let scored = of_feature.into_par_iter().map_init(Desk::default, |desk, pairs| {
+        let Some(own) = a.candidate(feature_a[pairs[0] as usize] as i32) else { return Vec::new() };
+        let partner = |&pair: &u32| Some((pair, b.candidate(feature_b[pair as usize] as i32)?));
+        let partners: Vec<(u32, u32)> = pairs.iter().filter_map(partner).collect();
+        let scores = a.scores(own, b, partners.iter().map(|&(_, partner)| partner), desk);
+        partners.iter().zip(scores).map(|(&(pair, _), &(score, _))| (pair, score)).collect()
+    });
+    let mut found = vec![0.0; feature_a.len()];
+    for (pair, score) in scored.collect::<Vec<_>>().into_iter().flatten() {
+        found[pair as usize] = score;
     }
-    let groups = Groups::new(ids);
-    let (a, b) =
-        (a.transpose_by(|place| groups.row_at[place] as usize), b.transpose_by(|place| groups.row_at[place] as usize));
-    Ok(pairs.map(|(&i, &j)| groups.within(a.feature(i as usize), b.feature(j as usize))).collect())
+    found
 }
 
 fn check_ids(name: &str, ids: &[i64], end: usize) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::{Csr, Error};
+use crate::{BestPartners, Csr, Error, Metric, Search, Streamed};
 
 type Ids<'py> = Bound<'py, PyArray2<i64>>;
 type Correlations<'py> = Bound<'py, PyArray2<f64>>;
@@ -17,16 +17,19 @@ type Correlations<'py> = Bound<'py, PyArray2<f64>>;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::{assignment, best_partners, mantel_dots, pair_correlations, top_positions};
+    use super::{Stream, assignment, best_partners, mantel_dots, pair_correlations, top_positions};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
 }
 
-/// For every feature of B its `top` best partners in A by Pearson, and for every feature of A its best in B:
-/// ids and correlations (F, top), -1 and 0.0 where there are fewer.
+/// For every feature of B its `top` best partners in A, and for every feature of A its best in B, by "pearson",
+/// "cosine" or "jaccard", or by Pearson given a group id for every row: ids and scores (F, top), -1 and 0.0 where
+/// there are fewer.
 #[pyfunction]
+#[pyo3(signature = (a_indptr, a_indices, a_values, a_features, b_indptr, b_indices, b_values, b_features, top,
+    min_activations, metric="pearson", groups=None))]
 fn best_partners<'py>(
     py: Python<'py>,
     a_indptr: PyReadonlyArray1<'py, i64>,
@@ -39,16 +42,79 @@ fn best_partners<'py>(
     b_features: i64,
     top: usize,
     min_activations: usize,
+    metric: &str,
+    groups: Option<PyReadonlyArray1<'py, i64>>,
 ) -> PyResult<(Ids<'py>, Correlations<'py>, Ids<'py>, Correlations<'py>)> {
     let a = Side::new("a_", &a_indptr, &a_indices, &a_values, a_features)?;
     let b = Side::new("b_", &b_indptr, &b_indices, &b_values, b_features)?;
-    let (of_b, of_a) = detached(py, || crate::best_partners(a.csr()?, b.csr()?, top, min_activations))?;
-    Ok((
-        table(py, of_b.ids, top),
-        table(py, of_b.correlations, top),
-        table(py, of_a.ids, top),
-        table(py, of_a.correlations, top),
-    ))
+    let groups = groups.as_ref().map(|groups| slice("", "groups", groups)).transpose()?;
+    let metric = if groups.is_some() && metric == "pearson" { Metric::Within } else { Metric::named(metric)? };
+    let search = Search { top, min_activations, metric, groups };
+    let (of_b, of_a) = detached(py, || crate::best_partners(a.csr()?, b.csr()?, search))?;
+    Ok(tables(py, of_b, of_a, top))
+}
+
+/// A search over rows that come in windows: `feed` all of them in order, then `end_pass`, until that says True.
+#[pyclass(module = "analogue._core")]
+struct Stream {
+    search: Box<dyn Streamed>,
+    top: usize,
+}
+
+#[pymethods]
+impl Stream {
+    #[new]
+    #[allow(clippy::similar_names)]
+    fn new(
+        n_rows: usize,
+        a_features: usize,
+        b_features: usize,
+        top: usize,
+        min_activations: usize,
+        metric: &str,
+        memory_limit: usize,
+    ) -> PyResult<Self> {
+        let search = Search { top, min_activations, metric: Metric::named(metric)?, groups: None };
+        let search = crate::stream(n_rows, [a_features, b_features], search, memory_limit)?;
+        Ok(Self { search, top })
+    }
+
+    /// The most activations of both sides that a window should have.
+    #[getter]
+    fn window(&self) -> usize {
+        self.search.window()
+    }
+
+    /// Take the next rows of both sides.
+    fn feed(
+        &mut self,
+        py: Python,
+        a_indptr: PyReadonlyArray1<i64>,
+        a_indices: PyReadonlyArray1<i32>,
+        a_values: PyReadonlyArray1<f32>,
+        a_features: i64,
+        b_indptr: PyReadonlyArray1<i64>,
+        b_indices: PyReadonlyArray1<i32>,
+        b_values: PyReadonlyArray1<f32>,
+        b_features: i64,
+    ) -> PyResult<()> {
+        let a = Side::new("a_", &a_indptr, &a_indices, &a_values, a_features)?;
+        let b = Side::new("b_", &b_indptr, &b_indices, &b_values, b_features)?;
+        let search = &mut self.search;
+        detached(py, || search.feed(a.csr()?, b.csr()?))
+    }
+
+    /// After the last rows of a pass: whether all is found; if not, the rows are wanted once more.
+    fn end_pass(&mut self, py: Python) -> PyResult<bool> {
+        let search = &mut self.search;
+        detached(py, || search.end_pass())
+    }
+
+    /// What `best_partners` returns; None while there are passes to come.
+    fn found<'py>(&self, py: Python<'py>) -> Option<(Ids<'py>, Correlations<'py>, Ids<'py>, Correlations<'py>)> {
+        let [of_b, of_a] = self.search.found()?.clone();
+        Some(tables(py, of_b, of_a, self.top))
+    }
 }
 
 /// The column of every row in a one-to-one matching of largest total weight, -1 for a row that has none.
@@ -164,6 +230,17 @@ fn square<'a>(name: &str, array: &'a PyReadonlyArray2<f64>, n: usize) -> PyResul
 
 fn not_contiguous(name: &str) -> PyErr {
     PyValueError::new_err(format!("{name} must be C-contiguous, got a strided view"))
+}
+
+fn tables(
+    py: Python<'_>,
+    of_b: BestPartners,
+    of_a: BestPartners,
+    top: usize,
+) -> (Ids<'_>, Correlations<'_>, Ids<'_>, Correlations<'_>) {
+    let [(best_a, corr_a), (best_b, corr_b)] =
+        [of_b, of_a].map(|of| (table(py, of.ids, top), table(py, of.correlations, top)));
+    (best_a, corr_a, best_b, corr_b)
 }
 
 fn table<T: Element>(py: Python<'_>, values: Vec<T>, width: usize) -> Bound<'_, PyArray2<T>> {

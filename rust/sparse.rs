@@ -123,10 +123,13 @@ impl<'a> Csr<'a> {
         self.values.len()
     }
 
-    /// The rows in ranges to share out among the threads.
-    pub(crate) fn row_ranges(&self) -> Vec<Range<usize>> {
-        let length = self.n_rows().div_ceil(4 * rayon::current_num_threads()).max(1);
-        (0..self.n_rows()).step_by(length).map(|start| start..self.n_rows().min(start + length)).collect()
+    /// Borrow arrays that are right by construction; ids may stand in any order within a row.
+    pub(crate) fn trusted(indptr: &'a [i64], indices: &'a [i32], values: &'a [f32], n_features: usize) -> Self {
+        Self { indptr, indices, values, n_features }
+    }
+
+    pub(crate) fn is_non_negative(&self) -> bool {
+        self.values.par_iter().with_min_len(1 << 14).all(|&value| value > 0.0)
     }
 
     /// Where row `t` lies in the arrays.
@@ -145,6 +148,33 @@ impl<'a> Csr<'a> {
         self.transpose_by(|place| place)
     }
 
+    /// Transpose features that are wanted only, by the place each is given among `n_places`.
+    pub(crate) fn select(&self, n_places: usize, place: impl Fn(i32) -> Option<u32> + Sync) -> Csc {
+        let pick = |rows: Range<usize>| {
+            let (mut ends, mut places, mut values) = (Vec::with_capacity(rows.len()), Vec::new(), Vec::new());
+            for row in rows {
+                let (ids, of_row) = self.row(row);
+                for (place, &value) in ids.iter().map(|&id| place(id)).zip(of_row) {
+                    if let Some(place) = place {
+                        places.push(place as i32);
+                        values.push(value);
+                    }
+                }
+                ends.push(places.len());
+            }
+            (ends, places, values)
+        };
+        let parts: Vec<_> = row_ranges(self.n_rows()).into_par_iter().map(pick).collect();
+        let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+        for (ends, places, of_part) in parts {
+            let start = indices.len();
+            indptr.extend(ends.iter().map(|end| (start + end) as i64));
+            indices.extend(places);
+            values.extend(of_part);
+        }
+        Csr::trusted(&indptr, &indices, &values, n_places).transpose()
+    }
+
     /// Transpose with the rows rearranged: row `row_at(i)` becomes row `i`.
     ///
     /// A radix partition into ranges of features, then a counting sort inside each range, so that both passes
@@ -153,7 +183,7 @@ impl<'a> Csr<'a> {
         let width = self.n_features.div_ceil(64).next_power_of_two();
         let n_ranges = self.n_features.div_ceil(width);
         let partition = |places| self.partition(places, &row_at, width.ilog2(), n_ranges);
-        let chunks: Vec<(Vec<Entry>, Vec<usize>)> = self.row_ranges().into_par_iter().map(partition).collect();
+        let chunks: Vec<(Vec<Entry>, Vec<usize>)> = row_ranges(self.n_rows()).into_par_iter().map(partition).collect();
 
         let mut offsets = vec![0; self.n_features + 1];
         let mut rows = vec![0; self.nnz()];
@@ -205,6 +235,12 @@ impl<'a> Csr<'a> {
         }
         (entries, starts)
     }
+}
+
+/// Rows in ranges to share out among the threads.
+pub fn row_ranges(n_rows: usize) -> Vec<Range<usize>> {
+    let length = n_rows.div_ceil(4 * rayon::current_num_threads()).max(1);
+    (0..n_rows).step_by(length).map(|start| start..n_rows.min(start + length)).collect()
 }
 
 /// Sort the entries of features `first..first + ends.len()` by feature, keeping their order; `ends` gets the

@@ -26,6 +26,7 @@ from .pairs import Pairs as Pairs
 from .robustness import convergence as convergence
 from .robustness import split_half as split_half
 from .settings import Settings as Settings
+from .shards import ActivationShards as ActivationShards
 from .sides import Side as Side
 from .sides import load_side as load_side
 from .soft import soft_match as soft_match

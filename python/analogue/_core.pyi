@@ -1,9 +1,41 @@
+from typing import final
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["__version__", "assignment", "best_partners", "mantel_dots", "pair_correlations", "top_positions"]
+__all__ = ["Stream", "__version__", "assignment", "best_partners", "mantel_dots", "pair_correlations", "top_positions"]
 
 __version__: str
+
+@final
+class Stream:
+    def __new__(
+        cls,
+        n_rows: int,
+        a_features: int,
+        b_features: int,
+        top: int,
+        min_activations: int,
+        metric: str,
+        memory_limit: int,
+    ) -> Stream: ...
+    @property
+    def window(self) -> int: ...
+    def feed(
+        self,
+        a_indptr: NDArray[np.int64],
+        a_indices: NDArray[np.int32],
+        a_values: NDArray[np.float32],
+        a_features: int,
+        b_indptr: NDArray[np.int64],
+        b_indices: NDArray[np.int32],
+        b_values: NDArray[np.float32],
+        b_features: int,
+    ) -> None: ...
+    def end_pass(self) -> bool: ...
+    def found(
+        self,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]] | None: ...
 
 def assignment(
     indptr: NDArray[np.int64], columns: NDArray[np.int64], weights: NDArray[np.float64], n_columns: int
@@ -19,6 +51,8 @@ def best_partners(
     b_features: int,
     top: int,
     min_activations: int,
+    metric: str = "pearson",
+    groups: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]: ...
 def pair_correlations(
     a_indptr: NDArray[np.int64],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from . import _checks
 from .files import read_json, sha256, staged_folder, write_json
 
-_FORMAT = "analogue.activations/1"
-_ARRAYS = ("indptr", "indices", "values", "token_ids", "document_ids", "positions")
+FORMAT = "analogue.activations/1"
+SHARDS_FORMAT = "analogue.shards/1"
+PER_TOKEN = ("token_ids", "document_ids", "positions")
+_ARRAYS = ("indptr", "indices", "values", *PER_TOKEN)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +121,22 @@ class FeatureActivations:
         offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(dense)))])
         return cls.from_csr(offsets, ids, dense[rows, ids], dense.shape[1], **per_token)
 
+    def rows(self, start: int, stop: int) -> Self:
+        """Return tokens ``start`` to ``stop`` (not included): views of the same arrays, but for the row offsets.
+
+        Raises
+        ------
+        ValueError
+            If the range does not lie in 0..T.
+        """
+        first, last = check_rows(start, stop, self.n_tokens)
+        offsets = self.indptr[first : last + 1]
+        entries = slice(int(offsets[0]), int(offsets[-1]))
+        per_token = {name: values[first:last] for name in PER_TOKEN if (values := getattr(self, name)) is not None}
+        return type(self)(
+            offsets - offsets[0], self.indices[entries], self.values[entries], self.n_features, **per_token
+        )
+
     def to_dense(self) -> NDArray[np.float32]:
         """Return the (T, F) array; for small cases."""
         dense = np.zeros((self.n_tokens, self.n_features), dtype=np.float32)
@@ -143,16 +162,22 @@ class FeatureActivations:
 
     def write_into(self, folder: Path) -> None:
         """Write the arrays and their manifest into a folder that exists already."""
-        hashes = {}
         for name in _ARRAYS:
             if (values := getattr(self, name)) is not None:
                 np.save(folder / f"{name}.npy", values)
-                hashes[name] = sha256(folder / f"{name}.npy")
-        write_json(folder / "manifest.json", {"format": _FORMAT, "n_features": self.n_features, "sha256": hashes})
+        seal(folder, self.n_features)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path, *, verify: bool = True) -> Self:
         """Read a folder written by `save`, memory-mapped.
+
+        Parameters
+        ----------
+        path : path
+            The folder.
+        verify : bool
+            Whether to compare every array's SHA-256, which reads it once (2 GB a second); False is for a folder that
+            this process has compared already.
 
         Raises
         ------
@@ -163,18 +188,59 @@ class FeatureActivations:
         """
         folder = Path(path)
         manifest = read_json(folder / "manifest.json")
-        if manifest.get("format") != _FORMAT:
-            raise ValueError(f"{folder} must hold {_FORMAT}, got {manifest.get('format')!r}")
+        if manifest.get("format") == SHARDS_FORMAT:
+            raise ValueError(f"{folder} holds activations in shards; read it with ActivationShards.load")
+        if manifest.get("format") != FORMAT:
+            raise ValueError(f"{folder} must hold {FORMAT}, got {manifest.get('format')!r}")
         arrays = {}
         for name, expected in manifest["sha256"].items():
             file = folder / f"{name}.npy"
             if not file.is_file():
                 raise FileNotFoundError(f"{file} is missing, though {folder / 'manifest.json'} lists it")
-            if sha256(file) != expected:
+            if verify and sha256(file) != expected:
                 raise ValueError(f"{file} was altered or cut short since it was written: its SHA-256 differs")
             arrays[name] = np.load(file, mmap_mode="r")
-        rows = {name: arrays.get(name) for name in ("token_ids", "document_ids", "positions")}
-        return cls(arrays["indptr"], arrays["indices"], arrays["values"], manifest["n_features"], **rows)
+        per_token = {name: arrays.get(name) for name in PER_TOKEN}
+        return cls(arrays["indptr"], arrays["indices"], arrays["values"], manifest["n_features"], **per_token)
+
+
+def concatenate(parts: Sequence[FeatureActivations]) -> FeatureActivations:
+    """Join activations of the same features, token after token, in memory.
+
+    Parameters
+    ----------
+    parts : sequence of FeatureActivations
+        At least one; all of one width, and with the same per-token arrays.
+    """
+    before = np.cumsum([0, *(part.nnz for part in parts)])
+    offsets = [part.indptr[1:] + first for part, first in zip(parts, before[:-1], strict=True)]
+    per_token = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in PER_TOKEN
+        if getattr(parts[0], name) is not None
+    }
+    return FeatureActivations(
+        np.concatenate([[0], *offsets], dtype=np.int64),
+        np.concatenate([part.indices for part in parts]),
+        np.concatenate([part.values for part in parts]),
+        parts[0].n_features,
+        **per_token,
+    )
+
+
+def seal(folder: Path, n_features: int) -> None:
+    """Write the manifest of a folder that holds the arrays of a FeatureActivations already."""
+    files = {name: folder / f"{name}.npy" for name in _ARRAYS}
+    hashes = {name: sha256(file) for name, file in files.items() if file.is_file()}
+    write_json(folder / "manifest.json", {"format": FORMAT, "n_features": n_features, "sha256": hashes})
+
+
+def check_rows(start: int, stop: int, n_tokens: int) -> tuple[int, int]:
+    """Return the borders of a row range as ints, or say that it leaves 0..T."""
+    first, last = _checks.integer("start", start, minimum=0), _checks.integer("stop", stop, minimum=0)
+    if not first <= last <= n_tokens:
+        raise ValueError(f"start and stop must rise within 0..{n_tokens}, got {first} and {last}")
+    return first, last
 
 
 def _ends(offsets: NDArray[np.int64]) -> str:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
 from . import _checks
-from .activations import FeatureActivations
+from .activations import PER_TOKEN, FeatureActivations, concatenate
+from .capture_folder import capture_record, open_stores
 from .corpus import Corpus
 from .dictionaries import Dictionary
+from .forward import site_outputs
 from .ops import infer_device
-from .sites import available_sites, check_model, find_module, listed, reads_input
+from .shard_writer import MAX_ENTRIES
+from .shards import ActivationShards
+from .sites import available_sites, check_model, find_module, listed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 _TOKENS_AT_ONCE = 8192
 
+Progress = Callable[[int, int], None]
 
+
+@overload
 def capture(
     model: PreTrainedModel,
     corpus: Corpus,
@@ -31,8 +35,35 @@ def capture(
     *,
     batch_size: int | None = None,
     device: str = "auto",
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[str, FeatureActivations]:
+    progress: Progress | None = None,
+) -> dict[str, FeatureActivations]: ...
+@overload
+def capture(
+    model: PreTrainedModel,
+    corpus: Corpus,
+    sites: Mapping[str, Dictionary],
+    *,
+    out: str | Path,
+    batch_size: int | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    shard_entries: int = MAX_ENTRIES,
+    overwrite: bool = False,
+    resume: bool = False,
+) -> dict[str, ActivationShards]: ...
+def capture(
+    model: PreTrainedModel,
+    corpus: Corpus,
+    sites: Mapping[str, Dictionary],
+    *,
+    out: str | Path | None = None,
+    batch_size: int | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    shard_entries: int = MAX_ENTRIES,
+    overwrite: bool = False,
+    resume: bool = False,
+) -> dict[str, FeatureActivations] | dict[str, ActivationShards]:
     """Run a model over a corpus and encode what it gives at every site.
 
     The model reads the corpus once, whatever the number of sites, and each forward pass ends at the last of them.
@@ -46,26 +77,38 @@ def capture(
         Its token ids must be the model's.
     sites : mapping of str to Dictionary
         By site, see `sites.available_sites`.
+    out : path, optional
+        A folder to fill with shards, ``out/SITE/``, while the capture runs; memory then holds one batch of codes. The
+        model's weights are hashed first (2 GB a second), for ``resume``. By default all codes stay in memory.
     batch_size : int, optional
         Blocks in a forward pass; by default as many as hold about 8192 tokens.
     device : str
         ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
     progress : callable, optional
         Called at the start and after each batch with the tokens that were read and the total.
+    shard_entries, overwrite
+        ``max_entries`` and ``overwrite`` of `ActivationShards.writer`, for ``out``.
+    resume : bool
+        Go on in ``out`` after the last whole shard of every site; begin where there is none. The batches are those of
+        the first run, so the shards are those of a capture that was never killed, to the bit where sums repeat.
 
     Returns
     -------
-    dict of str to FeatureActivations
+    dict of str to FeatureActivations, or to ActivationShards with ``out``
         By site, in the order of ``sites``; the T rows are the corpus's kept tokens, in its order.
 
     Raises
     ------
+    FileExistsError
+        If ``out`` is not empty and neither ``overwrite`` nor ``resume`` is given, or it holds no capture.
+    FileNotFoundError, ValueError
+        If ``out`` is resumed with another model, corpus, site, dictionary, batch size or kind of device.
     TypeError, ValueError
         One sentence if the model has no such site, the dictionary has another width than its site, the corpus does
         not fit the model, or a site gives NaN or infinite values.
     """
-    import torch
-
+    if out is None and (resume or overwrite):
+        raise ValueError("out must name a folder for resume or overwrite, got None")
     check_model(model)
     _check_dictionaries(sites)
     modules = {site: find_module(model, site) for site in sites}
@@ -77,27 +120,18 @@ def capture(
     dictionaries = {site: dictionary.to(place) for site, dictionary in sites.items()}
     _check_widths(model, modules, dictionaries)
 
-    codes: dict[str, list[_Codes]] = {site: [] for site in sites}
-    done = encoded = 0
-    if progress is not None:
-        progress(0, corpus.n_tokens)
-    for start in range(0, corpus.n_blocks, batch):
-        blocks = slice(start, start + batch)
-        mask = corpus.attention_mask[blocks]
-        longest = int(mask.sum(axis=1).max())
-        ids, attention, kept = (
-            torch.from_numpy(values[blocks, :longest]).to(model.device)
-            for values in (corpus.token_ids, corpus.attention_mask, corpus.kept)
-        )
-        for site, rows in _outputs(model, modules, ids, attention, kept).items():
-            _check_finite(site, rows, corpus, encoded)
-            indptr, indices, values = dictionaries[site].encode_sparse(rows)
-            codes[site].append((np.diff(indptr), indices, values))
-        done += int(mask.sum())
-        encoded += int(corpus.kept[blocks].sum())
-        if progress is not None:
-            progress(done, corpus.n_tokens)
-    return {site: _activations(codes.pop(site), dictionaries[site].n_features, corpus) for site in sites}
+    if out is None:
+        parts: dict[str, list[FeatureActivations]] = {site: [] for site in sites}
+        for site, piece in _pieces(model, corpus, modules, dictionaries, batch, dict.fromkeys(sites, 0), progress):
+            parts[site].append(piece)
+        return {site: concatenate(parts.pop(site)) for site in sites}
+    record = capture_record(model, corpus, dictionaries, batch, place)
+    widths = {site: dictionary.n_features for site, dictionary in dictionaries.items()}
+    with open_stores(out, record, widths, shard_entries, overwrite=overwrite, resume=resume) as stores:
+        present = {site: store.n_tokens for site, store in stores.items()}
+        for site, piece in _pieces(model, corpus, modules, dictionaries, batch, present, progress):
+            stores[site].append(piece)
+    return {site: ActivationShards.load(Path(out) / site) for site in sites}
 
 
 def site_width(model: PreTrainedModel, site: str) -> int:
@@ -117,61 +151,41 @@ def context_limit(model: PreTrainedModel) -> int | None:
     return limit if isinstance(limit, int) and limit > 0 else None
 
 
-_Codes = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]  # entries a row, feature ids, values
-
-
-class _SitesReached(Exception):  # noqa: N818
-    """Every wanted output is there: the rest of the forward pass is not needed."""
-
-
-def _outputs(
-    model: PreTrainedModel, modules: Mapping[str, Module], ids: Tensor, attention: Tensor, kept: Tensor
-) -> dict[str, Tensor]:
-    """Run the model on blocks (N, L) until all modules have given their output; return its kept rows, in float32."""
+def _pieces(
+    model: PreTrainedModel,
+    corpus: Corpus,
+    modules: Mapping[str, Module],
+    dictionaries: Mapping[str, Dictionary],
+    batch: int,
+    present: Mapping[str, int],
+    progress: Progress | None,
+) -> Iterator[tuple[str, FeatureActivations]]:
+    """Yield every site's rows batch by batch, from the first that is not ``present``; batches stay whole."""
     import torch
 
-    found: dict[str, Tensor] = {}
-
-    def hook(site: str) -> Callable[..., None]:
-        def take(*seen: Any) -> None:
-            hidden = seen[-1]  # a forward hook sees module, inputs, output; a pre-hook module, inputs
-            hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-            if isinstance(hidden, torch.Tensor) and hidden.shape[:-1] == (ids.numel(),):
-                hidden = hidden.view(*ids.shape, -1)  # OPT's MLP sees one long row of tokens
-            if not isinstance(hidden, torch.Tensor) or hidden.shape[:-1] != ids.shape:
-                shape = tuple(hidden.shape) if isinstance(hidden, torch.Tensor) else type(hidden).__name__
-                raise ValueError(f"{site} must give one vector for each of {tuple(ids.shape)} tokens, got {shape}")
-            found[site] = hidden[kept.to(hidden.device)].float()
-            if len(found) == len(modules):
-                raise _SitesReached
-
-        return take
-
-    handles = [
-        module.register_forward_pre_hook(hook(site)) if reads_input(site) else module.register_forward_hook(hook(site))
-        for site, module in modules.items()
-    ]
-    try:
-        with _evaluation(model), torch.inference_mode():
-            model(input_ids=ids, attention_mask=attention, use_cache=False)
-    except _SitesReached:
-        return found
-    finally:
-        for handle in handles:
-            handle.remove()
-    raise ValueError(f"the model never ran {listed([site for site in modules if site not in found])} on plain text")
-
-
-@contextmanager
-def _evaluation(model: PreTrainedModel) -> Iterator[None]:
-    """Put every module in evaluation mode, and back as it was."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
+    per_token = {name: getattr(corpus, f"kept_{name}") for name in PER_TOKEN}
+    done = first = 0
+    if progress is not None:
+        progress(0, corpus.n_tokens)
+    for start in range(0, corpus.n_blocks, batch):
+        blocks = slice(start, start + batch)
+        mask, stop = corpus.attention_mask[blocks], first + int(corpus.kept[blocks].sum())
+        wanted = {site: module for site, module in modules.items() if present[site] < stop and first < stop}
+        if wanted:
+            longest = int(mask.sum(axis=1).max())
+            inputs = (
+                torch.from_numpy(values[blocks, :longest]).to(model.device)
+                for values in (corpus.token_ids, corpus.attention_mask, corpus.kept)
+            )
+            for site, rows in site_outputs(model, wanted, *inputs).items():
+                _check_finite(site, rows, corpus, first)
+                codes = dictionaries[site].encode_sparse(rows)
+                of_rows = {name: values[first:stop] for name, values in per_token.items()}
+                piece = FeatureActivations.from_csr(*codes, dictionaries[site].n_features, **of_rows)
+                yield site, piece.rows(max(present[site] - first, 0), stop - first)
+        done, first = done + int(mask.sum()), stop
+        if progress is not None:
+            progress(done, corpus.n_tokens)
 
 
 def _widths(model: PreTrainedModel, modules: Mapping[str, Module]) -> dict[str, int]:
@@ -179,7 +193,7 @@ def _widths(model: PreTrainedModel, modules: Mapping[str, Module]) -> dict[str, 
 
     token = torch.zeros((1, 1), dtype=torch.int64, device=model.device)
     seen = token == 0
-    return {site: rows.shape[1] for site, rows in _outputs(model, modules, token, seen, seen).items()}
+    return {site: rows.shape[1] for site, rows in site_outputs(model, modules, token, seen, seen).items()}
 
 
 def _check_widths(
@@ -232,17 +246,3 @@ def _check_finite(site: str, rows: Tensor, corpus: Corpus, first: int) -> None:
         row = first + int(finite.logical_not().nonzero()[0])
         name, position = corpus.names[corpus.kept_document_ids[row]], corpus.kept_positions[row]
         raise ValueError(f"{site} must give finite values, got NaN or infinity first at token {position} of {name}")
-
-
-def _activations(codes: list[_Codes], n_features: int, corpus: Corpus) -> FeatureActivations:
-    """Join the batches' rows."""
-    counts, indices, values = (np.concatenate(parts) for parts in zip(*codes, strict=True))
-    return FeatureActivations.from_csr(
-        np.concatenate([[0], np.cumsum(counts)]),
-        indices,
-        values,
-        n_features,
-        token_ids=corpus.kept_token_ids,
-        document_ids=corpus.kept_document_ids,
-        positions=corpus.kept_positions,
-    )
