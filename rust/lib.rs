@@ -4,6 +4,7 @@
 //! file that sees `PyO3`, behind the feature of that name. Every result is the same for any number of threads.
 
 mod accumulator;
+mod assignment;
 mod bounds;
 mod contenders;
 mod correlation;
@@ -29,6 +30,7 @@ mod side;
 mod sparse;
 mod stream;
 
+pub use assignment::assignment;
 pub use correlation::{BestPartners, Search, best_partners};
 pub use error::Error;
 pub use metric::Metric;

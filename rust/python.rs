@@ -17,7 +17,7 @@ type Correlations<'py> = Bound<'py, PyArray2<f64>>;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::{Stream, best_partners, mantel_dots, pair_correlations, top_positions};
+    use super::{Stream, assignment, best_partners, mantel_dots, pair_correlations, top_positions};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
@@ -115,6 +115,20 @@ impl Stream {
         let [of_b, of_a] = self.search.found()?.clone();
         Some(tables(py, of_b, of_a, self.top))
     }
+}
+
+/// The column of every row in a one-to-one matching of largest total weight, -1 for a row that has none.
+#[pyfunction]
+fn assignment<'py>(
+    py: Python<'py>,
+    indptr: PyReadonlyArray1<'py, i64>,
+    columns: PyReadonlyArray1<'py, i64>,
+    weights: PyReadonlyArray1<'py, f64>,
+    n_columns: usize,
+) -> PyResult<Bound<'py, PyArray1<i64>>> {
+    let (indptr, columns) = (slice("", "indptr", &indptr)?, slice("", "columns", &columns)?);
+    let weights = slice("", "weights", &weights)?;
+    Ok(detached(py, || crate::assignment(indptr, columns, weights, n_columns))?.into_pyarray(py))
 }
 
 /// Pearson correlation of every given pair; with `groups`, after subtracting each feature's mean in every group.

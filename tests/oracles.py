@@ -153,3 +153,41 @@ def mantel_dots(x, y, permutations):
     """Sum over i < j of x[i, j] y[p[i], p[j]] for every permutation p."""
     upper = np.triu_indices(len(x), 1)
     return np.array([x[upper] @ y[np.ix_(p, p)][upper] for p in permutations])
+
+
+def ranked(weights, top):
+    """The ``top`` columns of largest weight for every row, lowest index first on ties: ids and weights, with -1, 0."""
+    ids, values = np.full((len(weights), top), -1), np.zeros((len(weights), top))
+    for row, own in enumerate(weights):
+        best = sorted(range(len(own)), key=lambda column: (-own[column], column))[:top]
+        ids[row, : len(best)], values[row, : len(best)] = best, [own[column] for column in best]
+    return ids, values
+
+
+def capped(rows, k):
+    """Of (hub, other, weight) rows the ``k`` of largest weight of every hub, the lowest other on ties; a set."""
+    kept = set()
+    for hub in {row[0] for row in rows}:
+        mine = sorted((row for row in rows if row[0] == hub), key=lambda row: (-row[2], row[1]))
+        kept |= {row[:2] for row in mine[:k]}
+    return kept
+
+
+def largest_assignment(weights):
+    """The largest total of a one-to-one matching of rows and columns in which any may stay unmatched."""
+    from scipy.optimize import linear_sum_assignment
+
+    useful = np.maximum(weights, 0.0)
+    rows, columns = linear_sum_assignment(useful, maximize=True)
+    return float(useful[rows, columns].sum())
+
+
+def hub_table(rows):
+    """Of (hub, partner, r) rows: (hub, partners, mean, least and largest r) of every hub, most partners first."""
+    from collections import defaultdict
+
+    grouped = defaultdict(list)
+    for hub, _, r in rows:
+        grouped[hub].append(r)
+    found = [(hub, len(own), sum(own) / len(own), min(own), max(own)) for hub, own in grouped.items()]
+    return sorted(found, key=lambda row: (-row[1], row[0]))

@@ -16,6 +16,7 @@ from analogue.demo import folder
 A, B, SAE_A, SAE_B = (str(folder() / name) for name in ("model_a", "model_b", "sae_a", "sae_b"))
 TEXT = str(folder() / "held_out.jsonl")
 SMALL = ["--max-tokens", "6000", "--permutations", "30"]
+TINY = ["--max-tokens", "3000", "--permutations", "5", "--measures", "rsa"]
 ONE_CELL = ["compare", A, B, "--sae-a", SAE_A, "--site-a", "layers.2", "--sae-b", f"{SAE_B}/layers.4", "--text", TEXT]
 
 
@@ -55,6 +56,11 @@ def test_one_cell(run, tmp_path):
         "labels_b.parquet",
         "figures/correlation.png",
         "figures/many_to_one.png",
+        "figures/correlation_by_multiplicity.png",
+        "hubs_a.parquet",
+        "hubs_b.parquet",
+        "multiplicity_a.parquet",
+        "multiplicity_b.parquet",
         "figures/null_svcca.png",
         "figures/null_rsa.png",
     } <= names
@@ -148,7 +154,20 @@ def with_option(option, value):
         (["compare", A, B, "--text", TEXT], ["dictionary or a site"]),
         ([*ONE_CELL, "--sae-a", SAE_A], ["saes and sites must go together"]),
         (["compare", "./nowhere", *ONE_CELL[2:]], ["./nowhere is not a folder with a model"]),
-        ([*ONE_CELL, "--pairs", "all"], ["pairs must be one of mutual, b_to_a, a_to_b, got 'all'"]),
+        ([*ONE_CELL, "--pairs", "all"], ["pairs must be one of mutual, b_to_a, a_to_b, union", "got 'all'"]),
+        ([*ONE_CELL, "--pairs", "capacity"], ["capacity must be given with pairs=capacity and only there, got None"]),
+        ([*ONE_CELL, "--capacity", "3"], ["capacity must be given with pairs=capacity and only there, got 3"]),
+        ([*ONE_CELL, "--pairs", "capacity", "--capacity", "0"], ["capacity must be at least 1, got 0"]),
+        ([*ONE_CELL, "--direction", "up"], ["direction must be one of b_to_a, a_to_b, got 'up'"]),
+        ([*ONE_CELL, "--top", "0"], ["top must be at least 1, got 0"]),
+        ([*ONE_CELL, "--min-multiplicity", "2"], ["min_multiplicity needs pairs of many to one", "pairs=mutual"]),
+        ([*ONE_CELL, "--max-multiplicity", "0"], ["max_multiplicity must be at least 1, got 0"]),
+        (
+            [*ONE_CELL, "--pairs", "b_to_a", "--min-multiplicity", "3", "--max-multiplicity", "2"],
+            ["min_multiplicity must not exceed max_multiplicity, got 3 and 2"],
+        ),
+        ([*ONE_CELL, "--multiplicity-policy", "q"], ["multiplicity_policy must be one of drop, first, best, got 'q'"]),
+        ([*ONE_CELL, "--min-correlation-given-token", "nan"], ["min_correlation_given_token must be a number", "NaN"]),
         ([*ONE_CELL, "--junk", "some"], ["junk must be one of majority, any, off, got 'some'"]),
         ([*ONE_CELL, "--null", "none"], ["null must be one of", "'none'"]),
         ([*ONE_CELL, "--measures", "svcca,magic"], ["measures must be one of", "'magic'"]),
@@ -287,6 +306,109 @@ def test_repeated_features_carry_a_note(run, tmp_path):
     notes = {score["note"] for score in json.loads((out / "scores.json").read_text())}
     assert len(notes) == 1
     assert "the pairing null does not hold for repeats" in notes.pop()
+
+
+@pytest.mark.parametrize(
+    ("options", "stages", "highest"),
+    [
+        (["union"], ["candidates", "union"], None),
+        (["capacity", "--capacity", "3"], ["candidates", "capacity 3 b_to_a"], 3),
+        (["capacity", "--capacity", "1", "--direction", "a_to_b"], ["candidates", "capacity 1 a_to_b"], 1),
+        (
+            ["b_to_a", "--min-multiplicity", "2", "--max-multiplicity", "4", "--multiplicity-policy", "best"],
+            ["candidates", "b_to_a", "2 <= pairs of A <= 4 best"],
+            4,
+        ),
+        (
+            ["union", "--max-multiplicity", "5"],
+            ["candidates", "union", "pairs of A <= 5 drop", "pairs of B <= 5 drop"],
+            5,
+        ),
+    ],
+)
+def test_rules_of_many_to_one(run, tmp_path, options, stages, highest):
+    out = tmp_path / "run"
+    band = ["--min-correlation-given-token", "0.05", "--junk", "off"]
+    status, _, _ = run(*ONE_CELL, *TINY, "--pairs", *options, *band, "--out", out, "--no-activations")
+    assert status == 0
+    read = analogue.load_comparison(out)
+    assert [stage.name for stage in read.pairs.stages] == [*stages, "0.1 <= r", "0.05 <= r given token"]
+    assert read.pairs.correlation_given_token.min() >= 0.05
+    if highest is not None:
+        assert read.pairs.counts.highest_multiplicity <= highest
+    assert (read.caveat is None) == (read.pairs.counts.highest_multiplicity == 1)
+
+
+def test_assignment(run, tmp_path):
+    out = tmp_path / "run"
+    assert run(*ONE_CELL, *TINY, "--pairs", "assignment", "--out", out)[0] == 0
+    read = analogue.load_comparison(out)
+    assert read.pairs.counts.highest_multiplicity == 1
+    said = json.loads((out / "summary.json").read_text())["assignment"]
+    spaces = read.spaces
+    pairs = analogue.match(spaces["a"].activations, spaces["b"].activations, top=8, min_activations=20).pairs(
+        "assignment"
+    )
+    assert said == json.loads((out / "manifest.json").read_text())["stages"][1]["optimum"]
+    assert said["total"] == pytest.approx(pairs.correlation.sum())
+    assert 0 <= said["gap"] == pytest.approx(said["upper_bound"] - said["total"])
+    assert read.pairs.stages[1].optimum == pairs.stages[1].optimum
+    mutual = analogue.match(spaces["a"].activations, spaces["b"].activations, min_activations=20).pairs()
+    assert said["total"] > mutual.correlation.sum()
+    for score in json.loads((out / "scores.json").read_text()):
+        assert "assignment pairs have siblings" in score["note"]
+        assert score["share_given_token_above_0.1"] == read.summary["share_given_token_above_0.1"]
+
+
+def test_hubs_and_fractions_stand_in_the_run(run, tmp_path):
+    out = tmp_path / "run"
+    assert run(*ONE_CELL, *TINY, "--out", out)[0] == 0
+    read = analogue.load_comparison(out)
+    matches = analogue.match(*(space.activations for space in read.spaces.values()), min_activations=20)
+    summary = json.loads((out / "summary.json").read_text())
+    for side, best, other in (("a", matches.best_a, matches.best_b), ("b", matches.best_b, matches.best_a)):
+        chosen = best[best >= 0]
+        assert summary["unique_fraction"][side] == pytest.approx(len(set(chosen.tolist())) / len(chosen))
+        mutual = [other[feature] >= 0 and best[other[feature]] == feature for feature in range(len(other))]
+        assert summary["mutual_fraction"][side] == pytest.approx(sum(mutual) / (other >= 0).sum())
+        table = pq.read_table(out / f"hubs_{side}.parquet")
+        assert table.equals(read.hubs[side])
+        assert table["pairs"][0].as_py() == np.bincount(chosen).max()
+        space = read.spaces[side]
+        assert table["label"].to_pylist() == [space.labels.tokens(f) for f in table["feature"].to_pylist()]
+        assert sum(read.multiplicity[side]["pairs"].to_pylist()) == len(chosen)
+
+
+def test_robustness_stands_in_the_run(run, tmp_path):
+    out = tmp_path / "run"
+    status, printed, _ = run(*ONE_CELL, *SMALL, "--convergence", "--split-half", "--pairs", "b_to_a", "--out", out)
+    assert status == 0
+    assert "found again" in printed
+    read = analogue.load_comparison(out)
+    half = read.split_half
+    assert read.summary["split_half"]["pairs"] == half.pairs
+    assert half.mean_correlation_held_out < half.mean_correlation
+    assert half.tokens + half.tokens_held_out == read.spaces["a"].activations.n_tokens
+    table = pq.read_table(out / "convergence.parquet")
+    assert table.equals(read.convergence)
+    last = table.to_pylist()[-1]
+    assert (last["pairs"], last["found"]) == (len(read.pairs), 1.0)
+    assert last["rsa"] == pytest.approx(read.scores["rsa"].observed)
+    assert (out / "figures" / "convergence.png").is_file()
+    bands = analogue.scores_by_multiplicity(read)
+    sizes = {name: scores["rsa"].n for name, scores in bands.items()}
+    assert sum(sizes.values()) == len(read.pairs)
+    times = np.bincount(read.pairs.feature_a)[read.pairs.feature_a]
+    assert sizes == {
+        "1": (times == 1).sum(),
+        "2-10": ((times > 1) & (times < 11)).sum(),
+        "11-50": 0,
+        "51+": 0,
+    }
+    alone = times == 1
+    rows = [directions[alone] for directions in read.directions.values()]
+    expected = analogue.permutation_test(*rows, measures=("rsa",), permutations=30)["rsa"]
+    assert bands["1"]["rsa"].z == expected.z
 
 
 def test_a_run_read_back_is_never_scored_on_other_rows(run, tmp_path):

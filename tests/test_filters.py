@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from analogue import filters
 from analogue.labels import Labels, is_junk
-from analogue.pairs import Counts, Pairs
+from analogue.pairs import Counts, Pairs, Stage
 
 rows = st.lists(
     st.tuples(st.integers(0, 6), st.integers(0, 6), st.sampled_from([-0.2, 0.0, 0.1, 0.3, 0.3, 0.9])), max_size=30
@@ -56,7 +56,7 @@ def test_stages_account_for_every_pair(listed):
     table = kept.to_arrow()
     assert table.num_rows == len(pairs)
     assert table["kept"].to_numpy().sum() == len(kept)
-    read = Pairs.from_arrow(table, [(stage.name, stage.counts) for stage in kept.stages])
+    read = Pairs.from_arrow(table, [Stage.from_dict(stage.to_dict()) for stage in kept.stages])
     np.testing.assert_array_equal(read.feature_a, kept.feature_a)
     np.testing.assert_array_equal(read.correlation, kept.correlation)
     assert [len(stage.dropped) for stage in read.stages] == [len(stage.dropped) for stage in kept.stages]
@@ -122,6 +122,76 @@ def test_junk_rules():
     np.testing.assert_array_equal(pairs.filter(filters.junk(a, b, "any")).feature_a, [0, 4])
     swapped = Pairs(pairs.feature_b, pairs.feature_a, pairs.correlation)
     np.testing.assert_array_equal(swapped.filter(filters.junk(b, a)).feature_b, [0, 1, 3, 4])
+
+
+@given(rows, st.sampled_from([None, 1, 2, 3]), st.sampled_from([None, 1, 2, 3]), st.sampled_from(["a", "b"]))
+def test_multiplicity_equals_loops(listed, minimum, maximum, side):
+    if minimum is not None and maximum is not None and minimum > maximum:
+        minimum, maximum = maximum, minimum
+    hubs = Counter(row[side == "b"] for row in listed)
+    large = [row for row in listed if minimum is None or hubs[row[side == "b"]] >= minimum]
+    for policy in ("drop", "first", "best"):
+        kept = pairs_of(listed).filter(filters.multiplicity(minimum, maximum, side, policy))
+        expected, seen = [], Counter()
+        order = sorted(large, key=lambda row: -row[2]) if policy == "best" else large
+        for row in order:
+            hub = row[side == "b"]
+            seen[hub] += 1
+            if maximum is None or (hubs[hub] <= maximum if policy == "drop" else seen[hub] <= maximum):
+                expected.append(row[:2])
+        expected = [row[:2] for row in listed if row[:2] in expected]
+        assert list(zip(kept.feature_a.tolist(), kept.feature_b.tolist(), strict=True)) == expected
+
+
+def test_multiplicity_names_and_refusals():
+    assert filters.multiplicity(None, 10, "a", "best").name == "pairs of A <= 10 best"
+    assert filters.multiplicity(11, side="b").name == "11 <= pairs of B"
+    for arguments, sentence in (
+        ({"minimum": 3, "maximum": 2}, "minimum must not exceed maximum, got 3 and 2"),
+        ({"maximum": 0}, "maximum must be at least 1, got 0"),
+        ({"side": "c"}, "side must be one of a, b, got 'c'"),
+        ({"policy": "worst"}, "policy must be one of drop, first, best, got 'worst'"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            filters.multiplicity(**arguments)
+
+
+def test_best_policies_go_by_what_the_pairs_were_chosen_by():
+    ids = np.array([0, 0, 0]), np.array([0, 1, 2])
+    pairs = Pairs(*ids, np.array([0.9, 0.5, 0.1]), metric="jaccard", value=np.array([0.1, 0.2, 0.8]))
+    for rule in (filters.multiplicity(maximum=1, policy="best"), filters.one_to_one("best")):
+        kept = pairs.filter(rule)
+        assert kept.feature_b.tolist() == [2]
+        assert kept.correlation.tolist() == [0.1]
+    again = Pairs.from_arrow(pairs.to_arrow(), pairs.stages, pairs.metric)
+    np.testing.assert_array_equal(again.weight, pairs.value)
+    assert pairs_of([(0, 0, 0.5)]).to_arrow()["value"].null_count == 1
+
+
+def test_a_million_pairs_take_seconds():
+    import time
+
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 30_000, (2, 1_000_000))
+    pairs = Pairs(ids[0], ids[1], rng.random(1_000_000))
+    start = time.perf_counter()
+    for policy in filters.MULTIPLICITY_POLICIES:
+        kept = pairs.filter(filters.multiplicity(2, 40, "a", policy))
+        assert 0 < len(kept) < len(pairs)
+    assert time.perf_counter() - start < 20  # a loop over pairs and hubs takes minutes
+
+
+def test_correlation_given_the_token():
+    pairs = pairs_of([(0, 0, 0.9), (1, 1, 0.8), (2, 2, 0.7)])
+    beyond = Pairs(pairs.feature_a, pairs.feature_b, pairs.correlation, np.array([0.05, 0.1, 0.3]))
+    kept = beyond.filter(filters.correlation(0.1, of="given_token"))
+    assert kept.feature_a.tolist() == [1, 2]
+    assert kept.stages[0].name == "0.1 <= r given token"
+    assert beyond.filter(filters.correlation(None, 0.1, of="given_token")).feature_a.tolist() == [0, 1]
+    with pytest.raises(ValueError, match="of must be 'plain' for activations without token ids"):
+        pairs.filter(filters.correlation(0.1, of="given_token"))
+    with pytest.raises(ValueError, match="of must be one of plain, given_token, got 'r'"):
+        filters.correlation(0.1, of="r")
 
 
 def test_unknown_policies():

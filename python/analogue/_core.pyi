@@ -3,7 +3,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Stream", "__version__", "best_partners", "mantel_dots", "pair_correlations", "top_positions"]
+__all__ = ["Stream", "__version__", "assignment", "best_partners", "mantel_dots", "pair_correlations", "top_positions"]
 
 __version__: str
 
@@ -37,6 +37,9 @@ class Stream:
         self,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]] | None: ...
 
+def assignment(
+    indptr: NDArray[np.int64], columns: NDArray[np.int64], weights: NDArray[np.float64], n_columns: int
+) -> NDArray[np.int64]: ...
 def best_partners(
     a_indptr: NDArray[np.int64],
     a_indices: NDArray[np.int32],

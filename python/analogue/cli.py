@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import report
-from .compare import Comparison, Progress, Settings
+from .compare import Progress
+from .comparison import Comparison
 from .corpus import Corpus, same_tokenizer
 from .demo import run_demo
 from .grid import Grid, compare
+from .rules import RULES
 from .runs import check_target
+from .settings import ASSIGNMENT_TOP, Settings
 from .sides import load_side, shared_context_length
 
 if TYPE_CHECKING:
@@ -99,15 +102,34 @@ def compare_command(
     site_a: Annotated[list[str], typer.Option(help="Site of A, such as layers.2; the nth goes with the nth SAE.")] = [],  # noqa: B006
     sae_b: Annotated[list[str], typer.Option(help="SAE of B; none: the site's neurons.")] = [],  # noqa: B006
     site_b: Annotated[list[str], typer.Option(help="Site of B; none: the SAE's own.")] = [],  # noqa: B006
-    pairs: Annotated[str, typer.Option(help="Pairing rule: mutual, b_to_a or a_to_b.")] = _DEFAULTS.pairs,
+    pairs: Annotated[str, typer.Option(help=f"Pairing rule: {', '.join(RULES)}.")] = _DEFAULTS.pairs,
+    capacity: Annotated[int | None, typer.Option(help="Pairs a feature may have under --pairs capacity.")] = None,
+    direction: Annotated[
+        str, typer.Option(help="The side that chooses under --pairs capacity: b_to_a or a_to_b.")
+    ] = _DEFAULTS.direction,
+    top: Annotated[
+        int | None, typer.Option(help=f"Partners kept a feature; default: {ASSIGNMENT_TOP} for assignment, else 1.")
+    ] = None,
+    min_multiplicity: Annotated[int | None, typer.Option(help="Keep only features with so many pairs.")] = None,
+    max_multiplicity: Annotated[int | None, typer.Option(help="The most pairs of a feature.")] = None,
+    multiplicity_policy: Annotated[
+        str, typer.Option(help="What a feature with more keeps: drop (none), first or best.")
+    ] = _DEFAULTS.multiplicity_policy,
     one_to_one: Annotated[str | None, typer.Option(help="Then keep features once: strict, best or first.")] = None,
     min_activations: Annotated[int, typer.Option(help="Tokens a feature must fire on.")] = _DEFAULTS.min_activations,
     min_correlation: Annotated[float, typer.Option(help="Lower end of the correlation band.")] = 0.1,
     max_correlation: Annotated[float | None, typer.Option(help="Upper end of the correlation band.")] = None,
+    min_correlation_given_token: Annotated[float | None, typer.Option(help="Least r given the token.")] = None,
     junk: Annotated[str, typer.Option(help="Junk rule: majority, any or off.")] = _DEFAULTS.junk,
     null: Annotated[str, typer.Option(help="Null hypothesis: pairing.")] = _DEFAULTS.null,
     measures: Annotated[str, typer.Option(help="Measures, with commas between.")] = ",".join(_DEFAULTS.measures),
     min_pairs: Annotated[int, typer.Option(help="With fewer pairs there is no score.")] = _DEFAULTS.min_pairs,
+    split_half: Annotated[
+        bool, typer.Option("--split-half", help="Match on half of the documents, correlate on the other half.")
+    ] = False,
+    convergence: Annotated[
+        bool, typer.Option("--convergence", help="Pair and score growing parts of the text too.")
+    ] = False,
     permutations: Permutations = _DEFAULTS.permutations,
     seed: Seed = _DEFAULTS.seed,
     max_tokens: MaxTokens = None,
@@ -131,16 +153,25 @@ def compare_command(
     check_target(out, overwrite=overwrite)
     settings = Settings(
         pairs=pairs,
+        capacity=capacity,
+        direction=direction,
+        top=top,
+        min_multiplicity=min_multiplicity,
+        max_multiplicity=max_multiplicity,
+        multiplicity_policy=multiplicity_policy,
         one_to_one=one_to_one,
         min_activations=min_activations,
         min_correlation=min_correlation,
         max_correlation=max_correlation,
+        min_correlation_given_token=min_correlation_given_token,
         junk=junk,
         null=null,
         measures=tuple(name.strip() for name in measures.split(",") if name.strip()),
         permutations=permutations,
         seed=seed,
         min_pairs=min_pairs,
+        split_half=split_half,
+        convergence=convergence,
     )
     side_a, tokenizer = load_side(model_a, sae_a, site_a, activation=activation)
     side_b, tokenizer_b = load_side(model_b, sae_b, site_b, activation=activation)

@@ -7,9 +7,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from .compare import Progress, Settings
+from .compare import Progress
 from .corpus import Corpus
 from .grid import Grid, compare_grid
+from .settings import Settings
 from .sides import load_side, shared_context_length
 
 SITES = {"model_a": ("layers.2", "layers.3"), "model_b": ("layers.3", "layers.4"), "control": ("layers.2",)}

@@ -8,19 +8,76 @@ from numpy.typing import NDArray
 from . import _checks
 from .labels import Labels
 from .pairs import Filter, Pairs
+from .rules import rank_within
 
 JUNK_RULES = ("majority", "any")
 ONE_TO_ONE = ("strict", "best", "first")
+CORRELATIONS = ("plain", "given_token")
+MULTIPLICITY_POLICIES = ("drop", "first", "best")
 
 
-def correlation(minimum: float | None = None, maximum: float | None = None) -> Filter:
-    """Keep pairs with ``minimum <= r <= maximum``; None leaves that end open."""
+def correlation(minimum: float | None = None, maximum: float | None = None, of: str = "plain") -> Filter:
+    """Keep pairs with ``minimum <= r <= maximum``; None leaves that end open.
+
+    Parameters
+    ----------
+    minimum, maximum : float or None
+        The ends, both kept.
+    of : {"plain", "given_token"}
+        Pearson correlation, or the same given the token's identity, which only pairs with token ids have.
+    """
+    _checks.choice("of", of, CORRELATIONS)
     low, high = -np.inf if minimum is None else minimum, np.inf if maximum is None else maximum
     if np.isnan(low) or np.isnan(high) or low > high:
         raise ValueError(f"minimum must not exceed maximum, got {minimum} and {maximum}")
-    bounds = ("" if minimum is None else f"{low:g} <= ", "" if maximum is None else f" <= {high:g}")
-    name = f"{bounds[0]}r{bounds[1]}"
-    return Filter(name, lambda pairs: (pairs.correlation >= low) & (pairs.correlation <= high))
+
+    def keeps(pairs: Pairs) -> NDArray[np.bool_]:
+        r = pairs.correlation if of == "plain" else pairs.correlation_given_token
+        if r is None:
+            raise ValueError("of must be 'plain' for activations without token ids, got 'given_token'")
+        return np.asarray((r >= low) & (r <= high))
+
+    return Filter(_band("r" if of == "plain" else "r given token", minimum, maximum), keeps)
+
+
+def multiplicity(
+    minimum: int | None = None, maximum: int | None = None, side: str = "a", policy: str = "drop"
+) -> Filter:
+    """Keep pairs by how many pairs the feature of one side has.
+
+    Parameters
+    ----------
+    minimum : int or None
+        Features with fewer pairs go, with all of them: only hubs stay.
+    maximum : int or None
+        What features with more pairs may keep, see ``policy``.
+    side : {"a", "b"}
+        Whose pairs are counted; many B features choose one A under the rule ``b_to_a``, so its hubs are on side a.
+    policy : {"drop", "first", "best"}
+        An over-full feature loses all its pairs, keeps the first ``maximum`` as they stand, or the ``maximum`` of
+        largest weight (the earlier pair on ties).
+    """
+    _checks.choice("side", side, ("a", "b"))
+    _checks.choice("policy", policy, MULTIPLICITY_POLICIES)
+    for name, value in (("minimum", minimum), ("maximum", maximum)):
+        if value is not None:
+            _checks.integer(name, value, minimum=1)
+    if minimum is not None and maximum is not None and minimum > maximum:
+        raise ValueError(f"minimum must not exceed maximum, got {minimum} and {maximum}")
+
+    def keeps(pairs: Pairs) -> NDArray[np.bool_]:
+        hub = pairs.feature_a if side == "a" else pairs.feature_b
+        times = _multiplicity(hub)
+        keep: NDArray[np.bool_] = times >= (minimum or 1)
+        if maximum is None:
+            return keep
+        if policy == "drop":
+            return np.asarray(keep & (times <= maximum))
+        order = None if policy == "first" else np.argsort(-pairs.weight, kind="stable")
+        return np.asarray(keep & (rank_within(hub, order) < maximum))
+
+    name = _band(f"pairs of {side.upper()}", minimum, maximum)
+    return Filter(name if maximum is None else f"{name} {policy}", keeps)
 
 
 def one_to_one(policy: str = "best") -> Filter:
@@ -30,14 +87,15 @@ def one_to_one(policy: str = "best") -> Filter:
     ----------
     policy : {"strict", "best", "first"}
         ``strict`` drops every pair whose A or B feature stands in more than one pair; ``best`` keeps the pairs
-        of largest correlation (the earlier pair on ties); ``first`` keeps them in the order they stand.
+        of largest weight, that is plain correlation unless matching was by something else (the earlier pair on
+        ties); ``first`` keeps them in the order they stand.
     """
     _checks.choice("policy", policy, ONE_TO_ONE)
 
     def keeps(pairs: Pairs) -> NDArray[np.bool_]:
         if policy == "strict":
-            return _is_single(pairs.feature_a) & _is_single(pairs.feature_b)
-        order = np.arange(len(pairs)) if policy == "first" else np.argsort(-pairs.correlation, kind="stable")
+            return np.asarray((_multiplicity(pairs.feature_a) == 1) & (_multiplicity(pairs.feature_b) == 1))
+        order = np.arange(len(pairs)) if policy == "first" else np.argsort(-pairs.weight, kind="stable")
         return _greedy(pairs, order)
 
     return Filter(f"one_to_one {policy}", keeps)
@@ -59,9 +117,13 @@ def junk(labels_a: Labels, labels_b: Labels, rule: str = "majority") -> Filter:
     return Filter(f"junk {rule}", lambda pairs: ~junk_a[pairs.feature_a] & ~junk_b[pairs.feature_b])
 
 
-def _is_single(ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _band(what: str, minimum: float | None, maximum: float | None) -> str:
+    return ("" if minimum is None else f"{minimum:g} <= ") + what + ("" if maximum is None else f" <= {maximum:g}")
+
+
+def _multiplicity(ids: NDArray[np.int64]) -> NDArray[np.int64]:
     _, where, times = np.unique(ids, return_inverse=True, return_counts=True)
-    return np.asarray(times[where] == 1)
+    return np.asarray(times[where])
 
 
 def _greedy(pairs: Pairs, order: NDArray[np.int64]) -> NDArray[np.bool_]:

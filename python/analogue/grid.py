@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from .capture import capture
-from .compare import Comparison, Progress, Settings, compare_spaces
+from .compare import Progress, compare_spaces
+from .comparison import Comparison
 from .corpus import Corpus
 from .files import write_json
 from .labels import top_contexts
 from .provenance import run_record
 from .runs import GRID_FORMAT, MANIFEST, new_run, open_run, seal, versions
+from .settings import Settings
 from .sides import Side
 from .spaces import FeatureSpace, relocated
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TypeVar
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,72 +9,14 @@ from . import _checks
 from ._core import best_partners
 from ._core import pair_correlations as core_pair_correlations
 from .activations import FeatureActivations
+from .matches import Matches
 from .ops import correlation_best
-from .pairs import Pairs, Stage
 
-Number = TypeVar("Number", np.int64, np.float64)
-
-RULES = ("mutual", "b_to_a", "a_to_b")
 BACKENDS = ("auto", "sparse", "dense")
 
 # A dense cell (one multiply-add of a float32 GEMM) costs about 1/40 of a sparse update (a scattered add).
 _DENSE_CELL_COST = 1 / 40
 _DENSE_BYTES = 4 << 30
-
-
-@dataclass(frozen=True, eq=False)
-class Matches:
-    """Every feature's best partner on the other side.
-
-    Attributes
-    ----------
-    best_a, corr_a : ndarray of int64 and float64, shape (F_B,) or (F_B, top)
-        For every B feature its best A features and their Pearson correlation, best first.
-    best_b, corr_b : ndarray of int64 and float64, shape (F_A,) or (F_A, top)
-        For every A feature its best B features. A feature that is no candidate has -1 and 0.0.
-    acts_a, acts_b : FeatureActivations
-        What was matched.
-    """
-
-    best_a: NDArray[np.int64]
-    corr_a: NDArray[np.float64]
-    best_b: NDArray[np.int64]
-    corr_b: NDArray[np.float64]
-    acts_a: FeatureActivations
-    acts_b: FeatureActivations
-
-    def pairs(self, rule: str = "mutual") -> Pairs:
-        """Choose pairs by a rule.
-
-        Parameters
-        ----------
-        rule : {"mutual", "b_to_a", "a_to_b"}
-            ``b_to_a``: every B feature with its best A (an A may serve many). ``a_to_b``: the other way.
-            ``mutual``: those of ``b_to_a`` where each is the other's best.
-
-        Returns
-        -------
-        Pairs
-            With correlations, correlations given the token's identity where the activations carry token ids,
-            and the stages "candidates" and the rule's.
-        """
-        _checks.choice("rule", rule, RULES)
-        best_a, best_b = _first(self.best_a), _first(self.best_b)
-        if rule == "a_to_b":
-            feature_a = np.flatnonzero(best_b >= 0)
-            feature_b, correlation = best_b[feature_a], _first(self.corr_b)[feature_a]
-        else:
-            feature_b = np.flatnonzero(best_a >= 0)
-            feature_a, correlation = best_a[feature_b], _first(self.corr_a)[feature_b]
-        chosen = Pairs(feature_a, feature_b, correlation, self._given_token(feature_a, feature_b))
-        keep = best_b[feature_a] == feature_b if rule == "mutual" else np.ones(len(chosen), dtype=bool)
-        return replace(chosen, stages=(Stage("candidates", chosen.counts),)).stage(rule, keep)
-
-    def _given_token(self, feature_a: NDArray[np.int64], feature_b: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        token_ids = self.acts_a.token_ids if self.acts_a.token_ids is not None else self.acts_b.token_ids
-        if token_ids is None:
-            return None
-        return pair_correlations(self.acts_a, self.acts_b, feature_a, feature_b, given=token_ids)
 
 
 def match(
@@ -163,10 +102,6 @@ def pair_correlations(
 
 def _csr(acts: FeatureActivations) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], int]:
     return acts.indptr, acts.indices, acts.values, acts.n_features
-
-
-def _first(columns: NDArray[Number]) -> NDArray[Number]:
-    return columns if columns.ndim == 1 else columns[:, 0]
 
 
 def _same_tokens(acts_a: FeatureActivations, acts_b: FeatureActivations) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .assignment import Optimum
 
 if TYPE_CHECKING:
     import pyarrow
@@ -34,11 +36,33 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """One step from candidates to kept pairs: what was left after it, and the pairs it took."""
+    """One step from candidates to kept pairs: what was left after it, and the pairs it took.
+
+    ``optimum`` is there for the pairing rule "assignment": the total weight, and what a search of all pairs can reach.
+    """
 
     name: str
     counts: Counts
     dropped: Pairs | None = None
+    optimum: Optimum | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return name, row counter and optimum as plain JSON values."""
+        return {
+            "name": self.name,
+            **self.counts._asdict(),
+            "optimum": None if self.optimum is None else self.optimum._asdict() | {"gap": self.optimum.gap},
+        }
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Stage:
+        """Read back what `to_dict` returned."""
+        found = saved["optimum"]
+        return cls(
+            saved["name"],
+            Counts(**{name: saved[name] for name in Counts._fields}),
+            optimum=None if found is None else Optimum(found["total"], found["upper_bound"]),
+        )
 
 
 class Filter(NamedTuple):
@@ -61,6 +85,10 @@ class Pairs:
     correlation_given_token : ndarray of float64, shape (n,), or None
         The same after subtracting, within each token id, both features' means; 0 where a feature does not vary
         within any token id. None when the activations carry no token ids.
+    metric : {"pearson", "cosine", "jaccard"}
+        What the pairs were chosen by.
+    value : ndarray of float64, shape (n,), or None
+        The metric, where it is not plain Pearson (with "pearson": the partial correlation that matching was given).
     stages : tuple of Stage
         Every stage so far, in order, with its row counter and what it dropped.
     """
@@ -69,6 +97,8 @@ class Pairs:
     feature_b: NDArray[np.int64]
     correlation: NDArray[np.float64]
     correlation_given_token: NDArray[np.float64] | None = None
+    metric: str = "pearson"
+    value: NDArray[np.float64] | None = None
     stages: tuple[Stage, ...] = ()
 
     def __len__(self) -> int:
@@ -79,15 +109,21 @@ class Pairs:
         """The row counter of these pairs."""
         return Counts.of(self.feature_a, self.feature_b, self.correlation)
 
+    @property
+    def weight(self) -> NDArray[np.float64]:
+        """What a better pair has more of: ``value`` where there is one, else the correlation."""
+        return self.correlation if self.value is None else self.value
+
     def select(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Pairs:
         """Return the pairs at ``rows`` (a mask or positions); stages are carried over unchanged."""
-        given = self.correlation_given_token
+        given, value = self.correlation_given_token, self.value
         return replace(
             self,
             feature_a=self.feature_a[rows],
             feature_b=self.feature_b[rows],
             correlation=self.correlation[rows],
             correlation_given_token=None if given is None else given[rows],
+            value=None if value is None else value[rows],
         )
 
     def stage(self, name: str, keep: NDArray[np.bool_]) -> Pairs:
@@ -117,30 +153,32 @@ class Pairs:
         import pyarrow as pa
 
         parts = [(self, None)] + [(s.dropped, s.name) for s in self.stages if s.dropped is not None and len(s.dropped)]
-        given = [p.correlation_given_token for p, _ in parts]
+        sizes = [len(p) for p, _ in parts]
+
+        def column(name: str) -> Any:
+            values = [getattr(p, name) for p, _ in parts]
+            missing = any(part is None for part in values)
+            return pa.nulls(sum(sizes), pa.float64()) if missing else np.concatenate(values)
+
+        names = pa.array([stage for _, stage in parts], pa.string())
         return pa.table(
-            {
-                "feature_a": np.concatenate([p.feature_a for p, _ in parts]),
-                "feature_b": np.concatenate([p.feature_b for p, _ in parts]),
-                "correlation": np.concatenate([p.correlation for p, _ in parts]),
-                "correlation_given_token": pa.nulls(sum(len(p) for p, _ in parts), pa.float64())
-                if any(values is None for values in given)
-                else np.concatenate([values for values in given if values is not None]),
-                "kept": np.concatenate([np.full(len(p), stage is None) for p, stage in parts]),
-                "dropped_by": pa.array([stage for p, stage in parts for _ in range(len(p))], pa.string()),
+            {name: column(name) for name in (*_IDS, *_NUMBERS)}
+            | {
+                "kept": np.repeat([stage is None for _, stage in parts], sizes),
+                "dropped_by": names.take(pa.array(np.repeat(np.arange(len(parts)), sizes))),
             }
         )
 
     @classmethod
-    def from_arrow(cls, table: pyarrow.Table, counters: list[tuple[str, Counts]]) -> Pairs:
-        """Read back what `to_arrow` returned, given the name and row counter of every stage."""
-        given = table["correlation_given_token"]
-        everything = cls(
-            table["feature_a"].to_numpy(),
-            table["feature_b"].to_numpy(),
-            table["correlation"].to_numpy(),
-            None if given.null_count else given.to_numpy(),
-        )
+    def from_arrow(cls, table: pyarrow.Table, stages: Iterable[Stage], metric: str = "pearson") -> Pairs:
+        """Read back what `to_arrow` returned, given all stages (without what they dropped) and the metric."""
+        given, value = (None if table[name].null_count else table[name].to_numpy() for name in _NUMBERS[1:])
+        a, b, plain = (table[name].to_numpy() for name in (*_IDS, "correlation"))
+        everything = cls(a, b, plain, given, metric, value)
         dropped_by = np.array(table["dropped_by"].to_pylist(), dtype=object)
-        stages = tuple(Stage(name, counts, everything.select(dropped_by == name)) for name, counts in counters)
+        stages = tuple(replace(stage, dropped=everything.select(dropped_by == stage.name)) for stage in stages)
         return replace(everything.select(table["kept"].to_numpy()), stages=stages)
+
+
+_IDS = ("feature_a", "feature_b")
+_NUMBERS = ("correlation", "correlation_given_token", "value")

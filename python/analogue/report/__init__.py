@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..compare import Comparison
+from ..comparison import Comparison
 from ..grid import Grid
 from ..runs import new_run
 from .figures import draw_comparison as draw_comparison

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compare import Comparison
+from ..comparison import Comparison
 from ..grid import Grid
 from ..nulls import Score
 
 if TYPE_CHECKING:
+    import pyarrow
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _BLUE, _ORANGE, _GREY = "#3b6ea8", "#d1702b", "#9aa0a6"
+_GREEN, _VIOLET = "#4d8c57", "#8a5fa8"
 
 
 def draw_comparison(comparison: Comparison, folder: Path) -> None:
-    """Draw correlations, many-to-one counts, and one null histogram for each score that has draws."""
+    """Draw correlations, many-to-one counts, convergence, and one null histogram for each score that has draws."""
     folder.mkdir(parents=True, exist_ok=True)
     _save(_correlations(comparison), folder / "correlation.png")
     _save(_many_to_one(comparison), folder / "many_to_one.png")
+    _save(_by_multiplicity(comparison), folder / "correlation_by_multiplicity.png")
+    if comparison.convergence is not None:
+        _save(_convergence(comparison, comparison.convergence), folder / "convergence.png")
     for name, score in comparison.scores.items():
         if score.draws is not None and score.observed is not None:
             _save(_null(comparison, score, score.draws, score.observed), folder / f"null_{name}.png")
@@ -89,6 +95,48 @@ def _many_to_one(comparison: Comparison) -> Figure:
     if ax.lines:
         ax.legend(frameon=False)
     return figure
+
+
+def _by_multiplicity(comparison: Comparison) -> Figure:
+    figure, axes = _new(columns=2)
+    colours = (_GREY, _BLUE, _GREEN, _ORANGE)
+    for ax, side, other in zip(axes, ("a", "b"), ("b", "a"), strict=True):
+        for band, colour in zip(comparison.multiplicity[side].to_pylist(), colours, strict=True):
+            if band["pairs"]:
+                density = np.divide(band["counts"], band["pairs"])
+                label = f"{band['band']}: {band['features']} features, {band['pairs']} pairs"
+                ax.stairs(density, band["edges"], color=colour, label=label)
+        ax.set_title(
+            **_title(comparison, said=f"best pairs by how many of {other.upper()} choose one of {side.upper()}")
+        )
+        ax.set(xlabel="correlation", ylabel="share of the band's pairs", xlim=(-0.2, 1.02))
+        if ax.patches:
+            ax.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def _convergence(comparison: Comparison, table: pyarrow.Table) -> Figure:
+    figure, (left, right) = _new(columns=2)
+    columns = table.to_pydict()
+    shares = (("mean_correlation", "mean r", _BLUE), ("mean_correlation_given_token", "mean r given token", _ORANGE))
+    for name, label, colour in (*shares, ("found", "share of the final pairs found", _GREEN)):
+        left.plot(columns["tokens"], _numbers(columns[name]), "o-", color=colour, markersize=3, label=label)
+    left.set_title(**_title(comparison, said=f"pairs: {columns['pairs'][0]} to {columns['pairs'][-1]}"))
+    left.set(xlabel="tokens", ylim=(min(0.0, left.get_ylim()[0]), 1.05))
+    measures = [name.removesuffix("_z") for name in columns if name.endswith("_z")]
+    for measure, colour in zip(measures, cycle((_BLUE, _ORANGE, _GREEN, _VIOLET, _GREY))):
+        right.plot(
+            columns["tokens"], _numbers(columns[f"{measure}_z"]), "o-", color=colour, markersize=3, label=measure
+        )
+    right.set(xlabel="tokens", ylabel="z")
+    for ax in (left, right):
+        if ax.lines:
+            ax.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def _numbers(values: list[float | None]) -> list[float]:
+    return [np.nan if value is None else value for value in values]
 
 
 def _null(comparison: Comparison, score: Score, draws: NDArray[np.float64], observed: float) -> Figure:

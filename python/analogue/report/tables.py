@@ -7,28 +7,36 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..compare import Comparison
+from ..comparison import Comparison
 from ..grid import Grid
 from ..nulls import Score
 
 if TYPE_CHECKING:
+    import pyarrow
     from rich.table import Table
 
 
 def tables(result: Comparison | Grid, top: int = 8) -> Iterator[Table]:
-    """Yield the tables of a result: row counters, the best pairs with their tokens, correlations, scores.
+    """Yield the tables of a result: row counters, the best pairs with their tokens, hubs, robustness, scores.
 
     Parameters
     ----------
     result : Comparison or Grid
     top : int
-        Pairs to show; of a grid, those of the cell with the most correlation beyond the token.
+        Pairs and hubs to show; of a grid, those of the cell with the most correlation beyond the token.
     """
     named = _named(result)
     yield _counters(named)
     cells = [comparison for name, comparison in named.items() if name != "control"]
-    yield _best_pairs(max(cells, key=_beyond_token), top)
+    shown = max(cells, key=_beyond_token)
+    yield _best_pairs(shown, top)
+    yield _hubs(shown, top)
     yield _correlations(named)
+    if any(comparison.split_half is not None for comparison in named.values()):
+        yield _split_halves(named)
+    for name, comparison in named.items():
+        if comparison.convergence is not None:
+            yield _convergence(name, comparison.convergence, comparison.caveat)
     yield _scores(named)
 
 
@@ -103,6 +111,67 @@ def _best_pairs(comparison: Comparison, top: int) -> Table:
     return table
 
 
+def _hubs(comparison: Comparison, top: int) -> Table:
+    """Show the features that most features of the other side choose as their best partner."""
+    from rich.markup import escape
+
+    table = _new(
+        f"Hubs of {_name(comparison)}: features that are the best partner of most",
+        ("of", "its tokens", "its partners' tokens"),
+        ("feature", "chosen by", "share so far", "mean r"),
+    )
+    for side in ("a", "b"):
+        table.add_section()
+        for row, hub in enumerate(comparison.hubs[side].slice(0, top // 2).to_pylist()):
+            tokens = (" ".join(map(repr, list(dict.fromkeys(hub[key]))[:3])) for key in ("label", "partner_labels"))
+            table.add_row(
+                side.upper() if row == 0 else "",
+                *map(escape, tokens),
+                str(hub["feature"]),
+                str(hub["pairs"]),
+                _number(hub["cumulative_share"]),
+                _number(hub["mean_correlation"], ".2f"),
+            )
+    return table
+
+
+def _split_halves(named: dict[str, Comparison]) -> Table:
+    table = _new(
+        "Pairs of one half of the text, on that half and on the other",
+        ("A x B",),
+        ("pairs", "mean r", "held out", "given token", "held out", "found again"),
+    )
+    for name, comparison in named.items():
+        if (half := comparison.split_half) is not None:
+            plain = (half.mean_correlation, half.mean_correlation_held_out)
+            beyond = (half.mean_given_token, half.mean_given_token_held_out)
+            table.add_row(name, str(half.pairs), *map(_number, (*plain, *beyond, half.found_again)))
+    return table
+
+
+def _convergence(name: str, convergence: pyarrow.Table, caveat: str | None) -> Table:
+    rows = convergence.to_pylist()
+    measures = [column.removesuffix("_z") for column in rows[0] if column.endswith("_z")]
+    table = _new(
+        f"{name} on growing parts of the text: share of the final pairs found, z of every score",
+        (),
+        ("tokens", "pairs", "mean r", "given token", "found", *measures),
+    )
+    for row in rows:
+        means = (row["mean_correlation"], row["mean_correlation_given_token"], row["found"])
+        scores = (_number(row[f"{measure}_z"], ".1f") for measure in measures)
+        table.add_row(str(row["tokens"]), str(row["pairs"]), *map(_number, means), *scores)
+    if measures:
+        _note(table, [] if caveat is None else [caveat])
+    return table
+
+
+def _note(table: Table, notes: list[str]) -> None:
+    if notes:
+        table.caption = "\n".join(dict.fromkeys(notes))
+        table.caption_justify = "left"
+
+
 def _correlations(named: dict[str, Comparison]) -> Table:
     table = _new(
         "Correlation of the kept pairs, plain and given the token",
@@ -133,9 +202,7 @@ def _scores(named: dict[str, Comparison]) -> Table:
         for row, score in enumerate(comparison.scores.values()):
             table.add_row(name if row == 0 else "", score.measure, *_score_cells(score))
             notes += [f"{name}: {note}" for note in _notes(score)]
-    if notes:
-        table.caption = "\n".join(dict.fromkeys(notes))
-        table.caption_justify = "left"
+    _note(table, notes)
     return table
 
 

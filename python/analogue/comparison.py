@@ -1,0 +1,236 @@
+"""Comparison: two feature spaces compared, and how it stands on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .files import read_json, write_json
+from .labels import Labels
+from .nulls import Score
+from .pairs import Pairs, Stage
+from .robustness import SplitHalf
+from .runs import MANIFEST, RUN_FORMAT, checked, new_run, open_run, read_arrays, versions, write_arrays
+from .settings import Settings
+from .spaces import FeatureSpace, Store
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_OWN_KEYS = {"format", "versions", "sites", "rows", "metric", "settings", "stages", "features", "stores", "files"}
+MATCHED = ("candidates", "mean_best_correlation", "many_to_one", "unique_fraction", "mutual_fraction")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two feature spaces compared: the pairs that were kept, the scores, and how they came about.
+
+    Attributes
+    ----------
+    spaces : dict of {"a", "b"} to FeatureSpace
+        What was compared.
+    pairs : Pairs
+        Kept pairs, with every stage and what it dropped.
+    scores : dict of str to Score
+        By measure.
+    rows : {"decoder", "activations"}
+        What was scored: decoder directions, or activations over kept tokens where a side has no decoder.
+    directions : dict of {"a", "b"} to ndarray, shape (n, d), or None
+        The rows that were scored, in the order of the pairs; None for a run that was saved without the activations
+        they are.
+    matched : dict
+        Before any pairing rule: candidates of either side, their mean correlation with their best partner, and
+        how many features are the best partner of how many (``many_to_one``); of all choices of the other side the
+        share of different features (``unique_fraction``), and of the own candidates those that their best partner
+        chooses (``mutual_fraction``).
+    hubs, multiplicity : dict of {"a", "b"} to pyarrow.Table
+        Before any rule: the features that most features of the other side choose, and the correlations in bands of
+        how many do; see `hubs` and `correlation_by_multiplicity`.
+    split_half : SplitHalf or None
+    convergence : pyarrow.Table or None
+        Where the settings ask for them.
+    settings : Settings
+    provenance : mapping
+        Models, dictionaries and text with their SHA-256, tokens kept and masked.
+    """
+
+    spaces: dict[str, FeatureSpace]
+    pairs: Pairs
+    scores: dict[str, Score]
+    rows: str
+    directions: dict[str, NDArray[np.float32]] | None
+    matched: dict[str, Any]
+    hubs: dict[str, pyarrow.Table]
+    multiplicity: dict[str, pyarrow.Table]
+    settings: Settings
+    split_half: SplitHalf | None = None
+    convergence: pyarrow.Table | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> tuple[Labels, Labels]:
+        """The labels of side A and of side B."""
+        return self.spaces["a"].labels, self.spaces["b"].labels
+
+    @property
+    def caveat(self) -> str | None:
+        """One sentence where the pairing null does not hold for these pairs, whatever the scores, else None."""
+        if self.rows == "activations":
+            return "pairs were chosen by the correlation of the very rows that are scored, so p is no evidence"
+        most = self.pairs.counts.highest_multiplicity
+        if most > 1:
+            return (
+                f"a feature stands in up to {most} pairs, and the {self.settings.null} null does not hold for repeats"
+            )
+        if self.settings.pairs == "assignment":
+            return (
+                f"assignment pairs have siblings (features of one token, alike in their own model), for which the "
+                f"{self.settings.null} null does not hold: a never-trained model reaches CKA z = 4.0 on them"
+            )
+        return None
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Pairs kept, their mean correlation plain and given the token, and what stood before the filters."""
+        given = self.pairs.correlation_given_token if len(self.pairs) else None
+        optimum = next((stage["optimum"] for stage in self._stages if stage["optimum"]), None)
+        return {
+            "pairs": len(self.pairs),
+            "mean_correlation": self.pairs.counts.mean_correlation,
+            "mean_correlation_given_token": None if given is None else float(given.mean()),
+            "share_given_token_above_0.1": None if given is None else float((given > 0.1).mean()),
+            **self.matched,
+            "assignment": optimum,
+            "split_half": None if self.split_half is None else asdict(self.split_half),
+            "verdict": None,
+        }
+
+    @property
+    def _stages(self) -> list[dict[str, Any]]:
+        return [stage.to_dict() for stage in self.pairs.stages]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return sites, summary, row counters and scores as plain JSON values."""
+        summary = self.summary
+        beyond = "share_given_token_above_0.1"
+        kind = {"pairs_kind": self.settings.pairs, "rows": self.rows, "note": self.caveat, beyond: summary[beyond]}
+        return {
+            "sites": {side: space.site for side, space in self.spaces.items()},
+            "summary": summary,
+            "stages": self._stages,
+            "scores": [kind | score.to_dict() for score in self.scores.values()],
+        }
+
+    def save(self, directory: str | Path, *, overwrite: bool = False, activations: bool = True) -> None:
+        """Write a run folder, whole or not at all; `analogue.report.save` adds the figures.
+
+        Parameters
+        ----------
+        directory : path
+            The folder to make.
+        overwrite : bool
+            Replace a run that stands there.
+        activations : bool
+            Save the activations too; without them the run cannot be matched again.
+
+        Raises
+        ------
+        FileExistsError
+            If ``directory`` exists and ``overwrite`` is false.
+        """
+        with new_run(directory, overwrite=overwrite) as folder:
+            self.write_into(folder, activations=activations)
+
+    def write_into(self, folder: Path, *, activations: bool = True) -> None:
+        """Write the run into an empty folder, with labels and (if wanted) activations of both sides."""
+        stores = {
+            side: space.write(folder, f"labels_{side}.parquet", f"activations_{side}" if activations else None)
+            for side, space in self.spaces.items()
+        }
+        self.write_cell(folder, stores)
+
+    def write_cell(self, folder: Path, stores: Mapping[str, Store]) -> None:
+        """Write the run's own files; ``stores`` says where labels and activations stand, seen from ``folder``."""
+        import pyarrow.parquet as pq
+
+        content = self.to_dict()
+        table = self.pairs.to_arrow()
+        for side, space in self.spaces.items():
+            features = table[f"feature_{side}"].to_numpy()
+            table = table.append_column(f"firing_rate_{side}", [space.firing_rates()[features]])
+            table = table.append_column(f"label_{side}", [[space.labels.tokens(f) for f in features.tolist()]])
+        pq.write_table(table, folder / "pairs.parquet")
+        write_json(folder / "scores.json", content["scores"])
+        write_json(folder / "summary.json", content["summary"])
+        for side in self.spaces:
+            pq.write_table(self.hubs[side], folder / f"hubs_{side}.parquet")
+            pq.write_table(self.multiplicity[side], folder / f"multiplicity_{side}.parquet")
+        if self.convergence is not None:
+            pq.write_table(self.convergence, folder / "convergence.parquet")
+        write_arrays(folder / "nulls.npz", {name: s.draws for name, s in self.scores.items() if s.draws is not None})
+        if self.rows == "decoder" and self.directions is not None:
+            write_arrays(folder / "directions.npz", self.directions)
+        manifest = {
+            "format": RUN_FORMAT,
+            "versions": versions(),
+            "sites": content["sites"],
+            "rows": self.rows,
+            "metric": self.pairs.metric,
+            "settings": asdict(self.settings),
+            "stages": content["stages"],
+            "features": {side: space.labels.n_features for side, space in self.spaces.items()},
+            "stores": stores,
+            **self.provenance,
+        }
+        write_json(folder / MANIFEST, manifest)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Comparison:
+        """Read a run folder back; every file that is read is compared with its hash in the manifest."""
+        import pyarrow.parquet as pq
+
+        folder = Path(directory)
+        manifest = open_run(folder, RUN_FORMAT)
+        stages = [Stage.from_dict(stage) for stage in manifest["stages"]]
+        settings = Settings(**manifest["settings"] | {"measures": tuple(manifest["settings"]["measures"])})
+
+        def table(name: str) -> pyarrow.Table:
+            return pq.read_table(checked(folder, f"{name}.parquet", manifest))
+
+        draws = read_arrays(checked(folder, "nulls.npz", manifest))
+        stored = read_json(checked(folder, "scores.json", manifest))
+        summary = read_json(checked(folder, "summary.json", manifest))
+        spaces = {
+            side: FeatureSpace.read(folder, site, manifest["stores"][side], manifest["features"][side])
+            for side, site in manifest["sites"].items()
+        }
+        pairs = Pairs.from_arrow(table("pairs"), stages, manifest["metric"])
+        directions = None
+        if manifest["rows"] == "decoder":
+            directions = read_arrays(checked(folder, "directions.npz", manifest))
+        elif all(space.activations is not None for space in spaces.values()):
+            directions = paired_rows(spaces, pairs, "activations")
+        return cls(
+            spaces=spaces,
+            pairs=pairs,
+            scores={s["measure"]: Score.from_dict(s, draws=draws.get(s["measure"])) for s in stored},
+            rows=manifest["rows"],
+            directions=directions,
+            matched={name: summary[name] for name in MATCHED},
+            hubs={side: table(f"hubs_{side}") for side in spaces},
+            multiplicity={side: table(f"multiplicity_{side}") for side in spaces},
+            split_half=None if summary["split_half"] is None else SplitHalf(**summary["split_half"]),
+            convergence=table("convergence") if settings.convergence else None,
+            settings=settings,
+            provenance={name: value for name, value in manifest.items() if name not in _OWN_KEYS},
+        )
+
+
+def paired_rows(spaces: Mapping[str, FeatureSpace], pairs: Pairs, kind: str) -> dict[str, NDArray[np.float32]]:
+    """Return the rows that pairs are scored on, one a pair; ``kind`` as in `FeatureSpace.score_rows`."""
+    return {side: spaces[side].score_rows(getattr(pairs, f"feature_{side}"), kind) for side in ("a", "b")}

@@ -1,0 +1,251 @@
+"""Robustness: whether pairs hold on text they were not chosen on, and whether they settle as the text grows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _checks
+from .activations import FeatureActivations
+from .matching import match, pair_correlations
+from .pairs import Filter, Pairs
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Sides = tuple[FeatureActivations, FeatureActivations]
+
+FRACTIONS = (0.1, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class SplitHalf:
+    """Pairs chosen on one half of the text, looked at on the other half.
+
+    Attributes
+    ----------
+    tokens, tokens_held_out : int
+        Tokens of the half that was matched, and of the other.
+    documents : int or None
+        Documents of the half that was matched; None without document ids.
+    pairs : int
+        Pairs chosen on the first half.
+    mean_correlation, mean_correlation_held_out : float or None
+        Their mean plain correlation on the first half, and on the other; None without pairs.
+    mean_given_token, mean_given_token_held_out : float or None
+        The same given the token's identity; None without token ids too.
+    found_again : float or None
+        The share of them that matching on the other half chooses too.
+    """
+
+    tokens: int
+    tokens_held_out: int
+    documents: int | None
+    pairs: int
+    mean_correlation: float | None
+    mean_correlation_held_out: float | None
+    mean_given_token: float | None
+    mean_given_token_held_out: float | None
+    found_again: float | None
+
+
+def split_half(
+    acts_a: FeatureActivations,
+    acts_b: FeatureActivations,
+    rule: str = "mutual",
+    *,
+    k: int | None = None,
+    direction: str = "b_to_a",
+    filters: Iterable[Filter] = (),
+    seed: int = 0,
+    **matching: Any,
+) -> SplitHalf:
+    """Match on half of the documents, and correlate the pairs on the other half.
+
+    Choosing the largest of many correlations makes them too large; the other half says by how much.
+
+    Parameters
+    ----------
+    acts_a, acts_b : FeatureActivations
+        Activations on the same tokens. With document ids the halves are documents drawn at random, else the first
+        and the second half of the tokens.
+    rule, k, direction
+        See `Matches.pairs`.
+    filters : iterable of Filter
+        Applied to the pairs of either half.
+    seed : int
+        Seed of the draw of documents.
+    **matching
+        Arguments of `match`; an array among them holds one entry a token and is cut as the activations are.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 2 tokens, or the two sides do not hold the same tokens.
+    """
+    rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
+    chosen_by, filters = {"rule": rule, "k": k, "direction": direction}, tuple(filters)
+    if acts_a.n_tokens < 2:
+        raise ValueError(f"acts_a must hold at least 2 tokens to be split, got {acts_a.n_tokens}")
+    first, documents = _first_half(_ids("document_ids", (acts_a, acts_b)), acts_a.n_tokens, rng)
+    sides = (acts_a, acts_b)
+    pairs, again = (_pairs(_at(sides, rows), chosen_by, filters, _cut(matching, rows)) for rows in (first, ~first))
+    held_out = _at(sides, ~first)
+    tokens = _ids("token_ids", held_out)
+    return SplitHalf(
+        tokens=int(first.sum()),
+        tokens_held_out=int((~first).sum()),
+        documents=documents,
+        pairs=len(pairs),
+        mean_correlation=_mean(pairs.correlation),
+        mean_correlation_held_out=_mean(_correlations(held_out, pairs)),
+        mean_given_token=_mean(pairs.correlation_given_token),
+        mean_given_token_held_out=None if tokens is None else _mean(_correlations(held_out, pairs, tokens)),
+        found_again=_mean(_found(pairs, again)),
+    )
+
+
+def convergence(
+    acts_a: FeatureActivations,
+    acts_b: FeatureActivations,
+    at: Sequence[float] = FRACTIONS,
+    rule: str = "mutual",
+    *,
+    k: int | None = None,
+    direction: str = "b_to_a",
+    filters: Iterable[Filter] = (),
+    score: Callable[[Pairs], Mapping[str, Any]] | None = None,
+    **matching: Any,
+) -> pyarrow.Table:
+    """Pair over growing parts of the text, in its order: pairs and scores should settle.
+
+    Parameters
+    ----------
+    acts_a, acts_b : FeatureActivations
+        Activations on the same tokens.
+    at : sequence of float or int
+        Where to stop: fractions of the tokens in (0, 1] as floats, or counts of tokens as integers. All tokens are
+        always the last.
+    rule, k, direction
+        See `Matches.pairs`.
+    filters : iterable of Filter
+        Applied to the pairs of every part.
+    score : callable, optional
+        Scores of some pairs by name (`permutation_test` on their decoder rows, say): adds three columns each.
+    **matching
+        Arguments of `match`; an array among them holds one entry a token and is cut as the activations are.
+
+    Returns
+    -------
+    pyarrow.Table
+        A row a part: tokens, documents begun (null without document ids), pairs, mean_correlation,
+        mean_correlation_given_token, found (the share of the last row's pairs that stand in this row's too), and for
+        every score its observed value, z and p, null where they are undefined.
+    """
+    import pyarrow as pa
+
+    chosen_by, filters = {"rule": rule, "k": k, "direction": direction}, tuple(filters)
+    sides = (acts_a, acts_b)
+    documents = _ids("document_ids", sides)
+    ends = _ends(at, acts_a.n_tokens)
+    rows, parts = [], []
+    for end in ends:
+        part = _at(sides, np.arange(acts_a.n_tokens) < end)
+        pairs = _pairs(part, chosen_by, filters, _cut(matching, slice(end)))
+        scores = {} if score is None else score(pairs)
+        parts.append(pairs)
+        rows.append(
+            {
+                "tokens": end,
+                "documents": None if documents is None else len(np.unique(documents[:end])),
+                "pairs": len(pairs),
+                "mean_correlation": _mean(pairs.correlation),
+                "mean_correlation_given_token": _mean(pairs.correlation_given_token),
+            }
+            | {
+                column: getattr(found, value)
+                for name, found in scores.items()
+                for column, value in ((name, "observed"), (f"{name}_z", "z"), (f"{name}_p_value", "p_value"))
+            }
+        )
+    for row, pairs in zip(rows, parts, strict=True):
+        row["found"] = _mean(_found(parts[-1], pairs))
+    counts = ("tokens", "documents", "pairs")
+    numbers = ("mean_correlation", "mean_correlation_given_token", "found")
+    scored = [name for name in rows[-1] if name not in (*counts, *numbers)]
+    schema = dict.fromkeys(counts, pa.int64()) | dict.fromkeys((*numbers, *scored), pa.float64())
+    return pa.Table.from_pylist(rows, pa.schema(schema))
+
+
+def _pairs(
+    sides: Sides,
+    chosen_by: Mapping[str, Any],
+    filters: tuple[Filter, ...],
+    matching: Mapping[str, Any],
+) -> Pairs:
+    return match(*sides, **matching).pairs(**chosen_by).filter(*filters)
+
+
+def _first_half(
+    documents: NDArray[np.int64] | None, n_tokens: int, rng: np.random.Generator
+) -> tuple[NDArray[np.bool_], int | None]:
+    known = np.empty(0, dtype=np.int64) if documents is None else np.unique(documents)
+    if documents is None or len(known) < 2:
+        return np.arange(n_tokens) < n_tokens // 2, None
+    drawn = rng.permutation(known)[: len(known) // 2]
+    return np.isin(documents, drawn), len(drawn)
+
+
+def _ends(at: Sequence[float], n_tokens: int) -> list[int]:
+    ends = {n_tokens}
+    for point in at:
+        if isinstance(point, int | np.integer) and not isinstance(point, bool):
+            ends.add(min(_checks.integer("at", point, minimum=1), n_tokens))
+        elif isinstance(point, float | np.floating) and 0 < point <= 1:
+            ends.add(math.ceil(point * n_tokens))
+        else:
+            raise ValueError(f"at must hold fractions in (0, 1] or counts of tokens, got {point!r}")
+    return sorted(ends)
+
+
+def _correlations(sides: Sides, pairs: Pairs, given: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+    return pair_correlations(*sides, pairs.feature_a, pairs.feature_b, given)
+
+
+def _at(sides: Sides, kept: NDArray[np.bool_]) -> Sides:
+    return sides if kept.all() else (_rows(sides[0], kept), _rows(sides[1], kept))
+
+
+def _rows(acts: FeatureActivations, kept: NDArray[np.bool_]) -> FeatureActivations:
+    rows = np.flatnonzero(kept)
+    sizes = np.diff(acts.indptr)[rows]
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    entries = np.repeat(acts.indptr[:-1][rows] - offsets[:-1], sizes) + np.arange(offsets[-1])
+    per_token = {
+        name: None if (values := getattr(acts, name)) is None else values[rows]
+        for name in ("token_ids", "document_ids", "positions")
+    }
+    return FeatureActivations(offsets, acts.indices[entries], acts.values[entries], acts.n_features, **per_token)
+
+
+def _cut(matching: Mapping[str, Any], rows: NDArray[np.bool_] | slice) -> dict[str, Any]:
+    return {name: value[rows] if isinstance(value, np.ndarray) else value for name, value in matching.items()}
+
+
+def _ids(name: str, sides: Sides) -> NDArray[np.int64] | None:
+    return next((ids for acts in sides if (ids := getattr(acts, name)) is not None), None)
+
+
+def _found(pairs: Pairs, others: Pairs) -> NDArray[np.bool_]:
+    """Say of every pair whether it stands among the others."""
+    width = int(max(pairs.feature_b.max(initial=0), others.feature_b.max(initial=0))) + 1
+    return np.isin(pairs.feature_a * width + pairs.feature_b, others.feature_a * width + others.feature_b)
+
+
+def _mean(values: NDArray[Any] | None) -> float | None:
+    return float(values.mean()) if values is not None and len(values) else None

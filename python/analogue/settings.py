@@ -1,0 +1,151 @@
+"""Settings: what a comparison does between activations and scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from . import _checks, filters
+from .labels import Labels
+from .nulls import NULLS
+from .pairs import Filter
+from .rules import DIRECTIONS, RULES
+from .similarity import MEASURES
+
+ASSIGNMENT_TOP = 8
+# The sides whose features may have many pairs under a rule; under "capacity" it depends on the direction.
+_HUBS = {"b_to_a": ("a",), "a_to_b": ("b",), "union": ("a", "b"), "mutual": (), "assignment": ()}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a comparison does between activations and scores; all of it is saved with the result.
+
+    Attributes
+    ----------
+    pairs : {"mutual", "b_to_a", "a_to_b", "union", "capacity", "assignment"}
+        The pairing rule, see `Matches.pairs`.
+    capacity : int or None
+        Pairs that a feature may have under the rule "capacity".
+    direction : {"b_to_a", "a_to_b"}
+        Which side chooses under the rule "capacity".
+    top : int or None
+        Partners kept for each feature; None: 8 for "assignment", which alone looks beyond the best one, else 1.
+    min_multiplicity, max_multiplicity : int or None
+        Keep features of the chosen side with so many pairs, see `filters.multiplicity`.
+    multiplicity_policy : {"drop", "first", "best"}
+        What a feature with more than ``max_multiplicity`` pairs keeps.
+    one_to_one : {"strict", "best", "first"} or None
+        Keep every feature at most once; mutual and assignment pairs are one-to-one already.
+    min_activations : int
+        Tokens a feature must fire on to be a candidate.
+    min_correlation, max_correlation : float or None
+        The correlation band.
+    min_correlation_given_token : float or None
+        The least correlation given the token's identity.
+    junk : {"majority", "any", "off"}
+        The junk rule, see `filters.junk`.
+    null : {"pairing"}
+        The null hypothesis, see `permutation_test`.
+    measures : tuple of str
+        Similarity measures to score.
+    permutations, seed : int
+        Row permutations drawn, and the seed they come from.
+    min_pairs : int
+        With fewer pairs there is no score.
+    split_half : bool
+        Match on half of the documents too, and correlate on the other half, see `split_half`.
+    convergence : bool
+        Pair and score growing parts of the text too, see `convergence`.
+    """
+
+    pairs: str = "mutual"
+    capacity: int | None = None
+    direction: str = "b_to_a"
+    top: int | None = None
+    min_multiplicity: int | None = None
+    max_multiplicity: int | None = None
+    multiplicity_policy: str = "drop"
+    one_to_one: str | None = None
+    min_activations: int = 20
+    min_correlation: float | None = 0.1
+    max_correlation: float | None = None
+    min_correlation_given_token: float | None = None
+    junk: str = "majority"
+    null: str = "pairing"
+    measures: tuple[str, ...] = ("svcca", "rsa", "cka")
+    permutations: int = 1000
+    seed: int = 0
+    min_pairs: int = 10
+    split_half: bool = False
+    convergence: bool = False
+
+    def __post_init__(self) -> None:
+        self._check_rule()
+        _checks.choice("junk", self.junk, (*filters.JUNK_RULES, "off"))
+        _checks.choice("null", self.null, NULLS)
+        _checks.integer("min_activations", self.min_activations, minimum=1)
+        _checks.integer("permutations", self.permutations, minimum=1)
+        _checks.integer("seed", self.seed, minimum=0)
+        _checks.integer("min_pairs", self.min_pairs, minimum=1)
+        for name in ("min_correlation", "max_correlation", "min_correlation_given_token"):
+            _checks.number_or_none(name, getattr(self, name))
+        if isinstance(self.measures, str):
+            raise TypeError(f"measures must be a tuple of names, got the string {self.measures!r}")
+        if not self.measures:
+            raise ValueError(f"measures must name at least one of {', '.join(MEASURES)}, got none")
+        for measure in self.measures:
+            _checks.choice("measures", measure, MEASURES)
+        filters.correlation(self.min_correlation, self.max_correlation)
+        if self.one_to_one is not None:
+            _checks.choice("one_to_one", self.one_to_one, filters.ONE_TO_ONE)
+
+    def _check_rule(self) -> None:
+        _checks.choice("pairs", self.pairs, RULES)
+        _checks.choice("direction", self.direction, DIRECTIONS)
+        _checks.choice("multiplicity_policy", self.multiplicity_policy, filters.MULTIPLICITY_POLICIES)
+        if (self.capacity is None) == (self.pairs == "capacity"):
+            raise ValueError(
+                f"capacity must be given with pairs=capacity and only there, got {self.capacity} with {self.pairs}"
+            )
+        low, high = self.min_multiplicity, self.max_multiplicity
+        for name in ("capacity", "top", "min_multiplicity", "max_multiplicity"):
+            if (value := getattr(self, name)) is not None:
+                _checks.integer(name, value, minimum=1)
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"min_multiplicity must not exceed max_multiplicity, got {low} and {high}")
+        if low is not None and len(self._hub_sides) != 1:
+            raise ValueError(
+                f"min_multiplicity needs pairs of many to one: b_to_a, a_to_b or capacity, got pairs={self.pairs}"
+            )
+
+    @property
+    def partners(self) -> int:
+        """The ``top`` that matching runs with."""
+        return self.top if self.top is not None else ASSIGNMENT_TOP if self.pairs == "assignment" else 1
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        """The arguments of `Matches.pairs`."""
+        return {"rule": self.pairs, "k": self.capacity, "direction": self.direction}
+
+    def filters(self, labels_a: Labels, labels_b: Labels) -> list[Filter]:
+        """Return the filters in their order: multiplicity, one-to-one, correlation bands, junk."""
+        stages = []
+        if self.min_multiplicity is not None or self.max_multiplicity is not None:
+            for side in self._hub_sides:
+                band = (self.min_multiplicity, self.max_multiplicity)
+                stages.append(filters.multiplicity(*band, side, self.multiplicity_policy))
+        if self.one_to_one is not None:
+            stages.append(filters.one_to_one(self.one_to_one))
+        if self.min_correlation is not None or self.max_correlation is not None:
+            stages.append(filters.correlation(self.min_correlation, self.max_correlation))
+        if self.min_correlation_given_token is not None:
+            stages.append(filters.correlation(self.min_correlation_given_token, of="given_token"))
+        if self.junk != "off":
+            stages.append(filters.junk(labels_a, labels_b, self.junk))
+        return stages
+
+    @property
+    def _hub_sides(self) -> tuple[str, ...]:
+        return _HUBS[self.direction if self.pairs == "capacity" else self.pairs]
