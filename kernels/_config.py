@@ -23,15 +23,26 @@ class Config:
 
 
 CORRELATION = {
-    torch.float32: Config(64, 64, 32, num_warps=8),  # 4 warps spill on sm_80
-    torch.float16: Config(64, 64, 64),
-    torch.bfloat16: Config(64, 64, 64),
+    (torch.float32, "ieee"): Config(64, 64, 32, num_warps=8),  # 4 warps spill on sm_80
+    (torch.float32, "tf32"): Config(64, 64, 32, num_warps=8),
+    (torch.float32, "bf16"): Config(64, 64, 32, num_warps=8),
+    (torch.float16, "ieee"): Config(64, 64, 64),
+    (torch.bfloat16, "ieee"): Config(64, 64, 64),
 }
 
 # The interpreter takes about the same time for a tile of any size: few large ones.
 CORRELATION_INTERPRETED = Config(256, 256, 256)
 
+_SPLITS = 16
 
-def correlation_config(dtype: torch.dtype) -> Config:
-    """Return the tile of the correlation kernel for inputs of this type."""
-    return CORRELATION_INTERPRETED if INTERPRET else CORRELATION[dtype]
+
+def correlation_config(dtype: torch.dtype, precision: str) -> Config:
+    """Return the tile of the correlation kernel for inputs of this type, multiplied in this precision."""
+    return CORRELATION_INTERPRETED if INTERPRET else CORRELATION[dtype, precision]
+
+
+def splits(columns: int, tile: Config) -> tuple[int, int]:
+    """Return the share of x's columns that one program walks over, and how many shares there are."""
+    blocks = -(-columns // tile.block_a)
+    share = -(-blocks // _SPLITS)
+    return share * tile.block_a, -(-blocks // share) if share else 0
