@@ -42,7 +42,7 @@ def correlation_config(dtype: torch.dtype, precision: str) -> Config:
 
 
 def splits(columns: int, tile: Config) -> tuple[int, int]:
-    """Return the share of x's columns that one program walks over, and how many shares there are."""
+    """Return how many blocks of x one program walks over, and how many programs share x."""
     blocks = -(-columns // tile.block_a)
     share = -(-blocks // _SPLITS)
-    return share * tile.block_a, -(-blocks // share) if share else 0
+    return share, -(-blocks // share) if share else 0

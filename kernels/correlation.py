@@ -46,19 +46,19 @@ def _standardised_tile(
 
 @triton.jit
 def _largest(total, start_a):
-    """Return the largest entry of every column as a key, and its row.
+    """Return the largest entry of every row as a key, and its column.
 
     A key is the float's bits, made to order as integers do, over the complement of the column of x: the larger key is
     the larger correlation or, of two equal ones, the lower column. Keys are distinct.
     """
-    value, row = tl.max(total, axis=0, return_indices=True, return_indices_tie_break_left=True)  # [BB]
+    value, column = tl.max(total, axis=1, return_indices=True, return_indices_tie_break_left=True)  # [BB]
     bits = (value + 0.0).to(tl.int32, bitcast=True)  # -0.0 becomes 0.0, which it ties with
     ordered = tl.where(bits < 0, bits ^ 0x7FFFFFFF, bits).to(tl.int64)
-    key = (ordered << 32) | (0xFFFFFFFF - (start_a + row.to(tl.int64)))
-    return tl.where(value > float("-inf"), key, _NOBODY), row
+    key = (ordered << 32) | (0xFFFFFFFF - (start_a + column.to(tl.int64)))
+    return tl.where(value > float("-inf"), key, _NOBODY), column
 
 
-@triton.jit(do_not_specialize=["n", "F_A", "F_B", "SPLIT"])
+@triton.jit(do_not_specialize=["n", "share"])
 def correlation_argmax_kernel(
     # matrices
     x_ptr,  # (n, F_A)
@@ -72,7 +72,7 @@ def correlation_argmax_kernel(
     n,
     F_A,
     F_B,
-    SPLIT,  # columns of x that one program walks over, a multiple of BLOCK_A
+    share,  # blocks of x that one program walks over
     # strides
     stride_xn,
     stride_xf,
@@ -102,15 +102,17 @@ def correlation_argmax_kernel(
     scale_y = tl.load(scale_y_ptr + b, mask=b_mask, other=0.0)
 
     slots = tl.arange(0, TOP)  # [TOP]
-    row_ids = tl.arange(0, BLOCK_A)  # [BA]
+    within = tl.arange(0, BLOCK_A)  # [BA]
     keys = tl.full((BLOCK_B, TOP), _NOBODY, tl.int64) + slots[None, :]  # distinct, below every key
-    for start_a in range(split * SPLIT, tl.minimum((split + 1) * SPLIT, F_A), BLOCK_A):
-        a = start_a + row_ids
+    first = split * share
+    for block_a in range(first, tl.minimum(first + share, tl.cdiv(F_A, BLOCK_A))):
+        start_a = block_a * BLOCK_A
+        a = start_a + within
         a_mask = a < F_A
         mean_x = tl.load(mean_x_ptr + a, mask=a_mask, other=0.0)
         scale_x = tl.load(scale_x_ptr + a, mask=a_mask, other=0.0)
 
-        total = tl.zeros((BLOCK_A, BLOCK_B), tl.float32)
+        total = tl.zeros((BLOCK_B, BLOCK_A), tl.float32)
         for start_n in range(0, n, BLOCK_N):
             t = tl.cast(start_n, tl.int64) + tl.arange(0, BLOCK_N)  # [BN]
             t_mask = t < n
@@ -120,16 +122,16 @@ def correlation_argmax_kernel(
             y = _standardised_tile(
                 y_ptr, mean_y, scale_y, t, b, t_mask, b_mask, stride_yn, stride_yf, PRODUCT_TYPE, UPCAST
             )
-            total = tl.dot(tl.trans(x), y, total, input_precision=PRECISION)  # [BA, BB]
+            total = tl.dot(tl.trans(y), x, total, input_precision=PRECISION)  # [BB, BA]
 
-        total = tl.where((scale_x > 0)[:, None] & (scale_y > 0)[None, :], total, float("-inf"))
-        # The largest entry of each column takes the place of the worst key carried, until no column gains.
-        key, row = _largest(total, start_a)
+        total = tl.where((scale_y > 0)[:, None] & (scale_x > 0)[None, :], total, float("-inf"))
+        # The largest entry of each row takes the place of the worst key carried, until no row gains.
+        key, column = _largest(total, start_a)
         worst = tl.min(keys, axis=1)  # [BB]
         while tl.max((key > worst).to(tl.int32), axis=0) > 0:
             keys = tl.where((keys == worst[:, None]) & (key > worst)[:, None], key[:, None], keys)
-            total = tl.where(row_ids[:, None] == row[None, :], float("-inf"), total)
-            key, row = _largest(total, start_a)
+            total = tl.where(within[None, :] == column[:, None], float("-inf"), total)
+            key, column = _largest(total, start_a)
             worst = tl.min(keys, axis=1)
 
     place = (split * F_B + b)[:, None] * TOP + slots[None, :]
