@@ -10,7 +10,7 @@ import torch
 import triton
 import triton.language as tl
 
-from ._config import INTERPRET, Config, correlation_config, splits
+from ._config import INTERPRET, Config, correlation_config, shares
 
 MAX_TOP = 8  # partners that a program carries in registers
 
@@ -67,7 +67,7 @@ def correlation_argmax_kernel(
     scale_x_ptr,  # (F_A,) float32, 1 / standard deviation, 0 for a column that is no candidate
     mean_y_ptr,  # (F_B,)
     scale_y_ptr,  # (F_B,)
-    keys_ptr,  # (splits, F_B, TOP) int64, out, in no order
+    keys_ptr,  # (shares, F_B, TOP) int64, out, in no order
     # sizes
     n,
     F_A,
@@ -82,6 +82,7 @@ def correlation_argmax_kernel(
     BLOCK_A: tl.constexpr,
     BLOCK_B: tl.constexpr,
     BLOCK_N: tl.constexpr,
+    ROWS_OF_X: tl.constexpr,  # whether columns of x are the rows of the product
     TOP: tl.constexpr,  # a power of two
     PRODUCT_TYPE: tl.constexpr,
     PRECISION: tl.constexpr,
@@ -95,7 +96,7 @@ def correlation_argmax_kernel(
     raw moments in float32 would cancel. One program serves BLOCK_B columns of y and one share of x. Shares come first
     in the order of programs, so that those which run together read few tiles of x and few of y, from the cache.
     """
-    split = tl.program_id(0).to(tl.int64)
+    part = tl.program_id(0).to(tl.int64)
     b = tl.program_id(1).to(tl.int64) * BLOCK_B + tl.arange(0, BLOCK_B)  # [BB]
     b_mask = b < F_B
     mean_y = tl.load(mean_y_ptr + b, mask=b_mask, other=0.0)
@@ -104,7 +105,7 @@ def correlation_argmax_kernel(
     slots = tl.arange(0, TOP)  # [TOP]
     within = tl.arange(0, BLOCK_A)  # [BA]
     keys = tl.full((BLOCK_B, TOP), _NOBODY, tl.int64) + slots[None, :]  # distinct, below every key
-    first = split * share
+    first = part * share
     for block_a in range(first, tl.minimum(first + share, tl.cdiv(F_A, BLOCK_A))):
         start_a = block_a * BLOCK_A
         a = start_a + within
@@ -112,7 +113,7 @@ def correlation_argmax_kernel(
         mean_x = tl.load(mean_x_ptr + a, mask=a_mask, other=0.0)
         scale_x = tl.load(scale_x_ptr + a, mask=a_mask, other=0.0)
 
-        total = tl.zeros((BLOCK_B, BLOCK_A), tl.float32)
+        total = tl.zeros((BLOCK_A, BLOCK_B) if ROWS_OF_X else (BLOCK_B, BLOCK_A), tl.float32)
         for start_n in range(0, n, BLOCK_N):
             t = tl.cast(start_n, tl.int64) + tl.arange(0, BLOCK_N)  # [BN]
             t_mask = t < n
@@ -122,7 +123,12 @@ def correlation_argmax_kernel(
             y = _standardised_tile(
                 y_ptr, mean_y, scale_y, t, b, t_mask, b_mask, stride_yn, stride_yf, PRODUCT_TYPE, UPCAST
             )
-            total = tl.dot(tl.trans(y), x, total, input_precision=PRECISION)  # [BB, BA]
+            if ROWS_OF_X:
+                total = tl.dot(tl.trans(x), y, total, input_precision=PRECISION)  # [BA, BB]
+            else:
+                total = tl.dot(tl.trans(y), x, total, input_precision=PRECISION)  # [BB, BA]
+        if ROWS_OF_X:
+            total = tl.trans(total)  # [BB, BA]
 
         total = tl.where((scale_y > 0)[:, None] & (scale_x > 0)[None, :], total, float("-inf"))
         # The largest entry of each row takes the place of the worst key carried, until no row gains.
@@ -134,7 +140,7 @@ def correlation_argmax_kernel(
             key, column = _largest(total, start_a)
             worst = tl.min(keys, axis=1)
 
-    place = (split * F_B + b)[:, None] * TOP + slots[None, :]
+    place = (part * F_B + b)[:, None] * TOP + slots[None, :]
     tl.store(keys_ptr + place, keys, mask=b_mask[:, None])
 
 
@@ -191,13 +197,13 @@ def correlation_argmax(
     n, F_A = x.shape
     F_B = y.shape[1]
     tile = config or correlation_config(x.dtype, precision)
-    share, shares = splits(F_A, tile)
+    share, parts = shares(F_A, tile)
     carried = triton.next_power_of_2(top)
-    keys = torch.empty(shares, F_B, carried, dtype=torch.int64, device=x.device)
+    keys = torch.empty(parts, F_B, carried, dtype=torch.int64, device=x.device)
     if keys.numel():
         product = torch.bfloat16 if precision == "bf16" else x.dtype
         with torch.cuda.device_of(x):  # Triton launches on the current device, not on that of its arguments
-            correlation_argmax_kernel[(shares, triton.cdiv(F_B, tile.block_b))](
+            correlation_argmax_kernel[(parts, triton.cdiv(F_B, tile.block_b))](
                 x,
                 y,
                 *_moments(x, candidates_x, metric),
@@ -212,6 +218,7 @@ def correlation_argmax(
                 BLOCK_A=tile.block_a,
                 BLOCK_B=tile.block_b,
                 BLOCK_N=tile.block_n,
+                ROWS_OF_X=tile.rows_of_x,
                 TOP=carried,
                 PRODUCT_TYPE=PRODUCT_TYPES[product],
                 PRECISION="tf32" if precision == "tf32" else "ieee",
