@@ -27,12 +27,20 @@ class Config:
     rows_of_x: bool = False
 
 
-# By type of the inputs and precision of the product. Larger tiles than these, or longer ones, spill registers.
+# By type of the inputs and precision of the product. Larger tiles than these, or longer ones, spill registers: with
+# sizes that are no multiples of 16 every element is loaded by an address of its own, and tiles are shorter.
 CORRELATION = {
     "cuda": {
         (torch.float32, "ieee"): Config(128, 128, 16, num_stages=2, rows_of_x=True),
         (torch.float32, "tf32"): Config(128, 128, 32),
         (torch.float32, "bf16"): Config(128, 128, 32),
+        (torch.float16, "ieee"): Config(128, 128, 64),
+        (torch.bfloat16, "ieee"): Config(128, 128, 64),
+    },
+    "cuda, odd sizes": {
+        (torch.float32, "ieee"): Config(128, 128, 8, num_stages=2, rows_of_x=True),
+        (torch.float32, "tf32"): Config(128, 128, 16, num_stages=2),
+        (torch.float32, "bf16"): Config(128, 128, 16, num_stages=2),
         (torch.float16, "ieee"): Config(128, 128, 64),
         (torch.bfloat16, "ieee"): Config(128, 128, 64),
     },
@@ -53,11 +61,17 @@ CORRELATION_INTERPRETED = Config(256, 256, 256)
 _SHARES = 16
 
 
-def correlation_config(dtype: torch.dtype, precision: str) -> Config:
-    """Return the tile of the correlation kernel for inputs of this type, multiplied in this precision."""
+def correlation_config(x: torch.Tensor, y: torch.Tensor, precision: str) -> Config:
+    """Return the tile of the correlation kernel for these inputs, multiplied in this precision."""
     if INTERPRET:
         return CORRELATION_INTERPRETED
-    return CORRELATION["hip" if torch.version.hip else "cuda"][dtype, precision]
+    device = "hip" if torch.version.hip else "cuda" if _wide(x) and _wide(y) else "cuda, odd sizes"
+    return CORRELATION[device][x.dtype, precision]
+
+
+def _wide(x: torch.Tensor) -> bool:
+    """Say whether rows can be loaded 16 bytes at a time, as Triton will see it."""
+    return x.stride(1) == 1 and all(number % 16 == 0 for number in (x.shape[1], x.stride(0), x.data_ptr()))
 
 
 def shares(columns: int, tile: Config) -> tuple[int, int]:

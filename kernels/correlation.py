@@ -163,26 +163,26 @@ def correlation_argmax(
         One row a token. Any strides.
     y : Tensor of the same type on the same device, shape (n, F_B)
     candidates_x, candidates_y : Tensor of bool, shape (F_A,) and (F_B,), optional
-        Columns that may be chosen, and columns that may choose. A column with a NaN or an infinity is never a
-        candidate, nor is one whose variance is at most 1e-12 of its mean square (``pearson``) or that is 0 (``cosine``).
+        Columns that may be chosen, and columns that may choose. Never a candidate is a column with a NaN or an infinity,
+        one whose variance is at most 1e-12 of its mean square (``pearson``), and one of zeros (``cosine``).
     config : Config, optional
-        The tile; by default the one of the table for this type and precision.
+        The tile; by default the one of the table for these inputs and this precision.
     top : int
         Partners kept for each column of y, 1 to 8.
     metric : str
         ``pearson``, or ``cosine``: the same of columns that are not centred.
     precision : str
         How float32 inputs are multiplied once standardised; sums are float32 always. ``ieee``: in float32. ``tf32``
-        and ``bf16``: rounded to 11 and 8 significant bits, for tensor cores. float16 and bfloat16 inputs are rounded to
-        their own type, and take ``ieee`` only.
+        and ``bf16``: cut to 11 and rounded to 8 significant bits, for tensor cores. float16 and bfloat16 inputs are
+        rounded to their own type, and take ``ieee`` only.
 
     Returns
     -------
     best : Tensor of int64, shape (F_B,) for ``top=1``, else (F_B, top)
         Columns of x, best first, the lowest where several tie; -1 where there is no candidate left.
     corr : Tensor of float32, likewise
-        Their correlations; 0 where there is no candidate left. Moments are float64. Rounding of the standardised
-        values makes them wrong by at most 2^-10 (TF32 and float16) or 2^-7 (bfloat16).
+        Their correlations; 0 where there is no candidate left. Moments are float64. What tensor cores do not see of the
+        standardised values makes them wrong by at most 2^-9 (TF32), 2^-10 (float16) or 2^-7 (bfloat16).
 
     Raises
     ------
@@ -196,7 +196,7 @@ def correlation_argmax(
     _check_options(top, metric, precision, x.dtype)
     n, F_A = x.shape
     F_B = y.shape[1]
-    tile = config or correlation_config(x.dtype, precision)
+    tile = config or correlation_config(x, y, precision)
     share, parts = shares(F_A, tile)
     carried = triton.next_power_of_2(top)
     keys = torch.empty(parts, F_B, carried, dtype=torch.int64, device=x.device)

@@ -16,7 +16,7 @@ FLOAT32 = PRODUCTS["float32"][2]
 
 @pytest.fixture(autouse=True)
 def _poisoned_empty(monkeypatch):
-    """Fill what `torch.empty` returns, so that an output nobody wrote is seen: as a key the integer is column 0, NaN."""
+    """Fill what `torch.empty` returns, so that an output nobody wrote is seen: read as a key, the integer is a NaN."""
     empty = torch.empty
 
     def poisoned(*args, **kwargs):
