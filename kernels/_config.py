@@ -58,7 +58,7 @@ CORRELATION_INTERPRETED = Config(256, 256, 256)
 
 # Programs that share the columns of x between them. Those that run at once then stand in a rectangle of tiles, not in
 # a line along y, and read each tile from memory once for all; and a narrow y still fills the device.
-_SHARES = 16
+SHARES = 16
 
 
 def correlation_config(x: torch.Tensor, y: torch.Tensor, precision: str) -> Config:
@@ -77,5 +77,5 @@ def _wide(x: torch.Tensor) -> bool:
 def shares(columns: int, tile: Config) -> tuple[int, int]:
     """Return how many blocks of x one program walks over, and how many programs share x."""
     blocks = -(-columns // tile.block_a)
-    share = -(-blocks // _SHARES)
+    share = -(-blocks // SHARES)
     return share, -(-blocks // share) if share else 0

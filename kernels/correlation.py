@@ -163,8 +163,9 @@ def correlation_argmax(
         One row a token. Any strides.
     y : Tensor of the same type on the same device, shape (n, F_B)
     candidates_x, candidates_y : Tensor of bool, shape (F_A,) and (F_B,), optional
-        Columns that may be chosen, and columns that may choose. Never a candidate is a column with a NaN or an infinity,
-        one whose variance is at most 1e-12 of its mean square (``pearson``), and one of zeros (``cosine``).
+        Columns that may be chosen, and columns that may choose. A column with a NaN or an infinity is never a
+        candidate, nor is one whose variance is at most 1e-12 of its mean square (``pearson``) or that is all zeros
+        (``cosine``).
     config : Config, optional
         The tile; by default the one of the table for these inputs and this precision.
     top : int
@@ -263,7 +264,7 @@ def _moments(x: torch.Tensor, candidates: torch.Tensor | None, metric: str) -> t
             mean = block.mean(0)
             spread = (block - mean).square().mean(0)
             centre[columns] = mean.float()
-        varies = (spread > _VARIANCE_FLOOR * square) & square.isfinite()
+        varies = spread > _VARIANCE_FLOOR * square  # not so for NaN, nor for infinities
         scale[columns] = torch.where(varies, spread.rsqrt(), 0.0).float()
     if candidates is not None:
         scale[~candidates] = 0.0

@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+import triton
+import triton.language as tl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analogue.kernels import _config
 from analogue.kernels._config import Config, shares
-from analogue.kernels.correlation import correlation_argmax
+from analogue.kernels.correlation import _largest, correlation_argmax
 from kernel_cases import DEVICE, PRODUCTS, assert_best, correlations, random, signs
 
 EVERY_PRODUCT = pytest.mark.parametrize(("dtype", "precision", "tolerance"), PRODUCTS.values(), ids=PRODUCTS)
@@ -40,15 +43,18 @@ def test_odd_shapes(n, F_A, F_B, dtype, precision, tolerance):
 
 @EVERY_PRODUCT
 @pytest.mark.parametrize("top", [1, 2, 3, 5, 8])
-def test_the_best_are_carried_across_many_blocks(top, dtype, precision, tolerance):
+def test_the_best_are_carried_across_many_blocks(top, dtype, precision, tolerance, monkeypatch):
+    monkeypatch.setattr(_config, "SHARES", 1)
     x, y = random(31, 63, dtype, 3), random(31, 23, dtype, 4)
     found = correlation_argmax(x, y, config=SMALL, top=top, precision=precision)
     assert_best(found, correlations(x, y), top, tolerance)
 
 
-def test_the_best_are_merged_over_shares_of_many_blocks():
-    x, y = random(15, 16 * 40 + 3, seed=5), random(15, 5, seed=6)
-    assert shares(x.shape[1], SMALL) == (3, 14)
+@pytest.mark.parametrize("programs", [1, 2, 16])
+def test_the_best_are_merged_over_programs(programs, monkeypatch):
+    monkeypatch.setattr(_config, "SHARES", programs)
+    x, y = random(15, 16 * 17 + 3, seed=5), random(15, 35, seed=6)
+    assert shares(x.shape[1], SMALL) == {1: (18, 1), 2: (9, 2), 16: (2, 9)}[programs]
     assert_best(correlation_argmax(x, y, config=SMALL, top=8), correlations(x, y), 8, FLOAT32)
 
 
@@ -105,17 +111,37 @@ def test_strides():
     n=st.integers(1, 6).map(lambda half: 2 * half),
     columns=st.tuples(st.integers(1, 40), st.integers(1, 20)),
     top=st.integers(1, 8),
+    programs=st.sampled_from([1, 16]),
     seed=st.integers(0, 2**32),
 )
-def test_ties_go_to_the_lowest_column_within_and_across_blocks(n, columns, top, seed):
-    """Columns of few signs take few correlations, exact in float32: most are ties, zero and minus zero among them."""
+def test_ties_go_to_the_lowest_column_within_and_across_blocks(n, columns, top, programs, seed):
+    """Columns of few signs take few correlations, exact in float32: most are ties."""
     x, y = signs(n, columns[0], seed), signs(n, columns[1], seed + 1)
-    best, corr = (side.cpu().reshape(-1, top) for side in correlation_argmax(x, y, config=SMALL, top=top))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_config, "SHARES", programs)
+        best, corr = (side.cpu().reshape(-1, top) for side in correlation_argmax(x, y, config=SMALL, top=top))
     sums = (x.T @ y).long().cpu()
     for column, indices, values in zip(sums.T.tolist(), best.tolist(), corr.tolist(), strict=True):
         wanted = sorted(range(len(column)), key=lambda a, column=column: (-column[a], a))[:top]
         assert indices == wanted + [-1] * (top - len(wanted))
         assert values == pytest.approx([column[a] / n for a in wanted] + [0.0] * (top - len(wanted)), abs=1e-7)
+
+
+@triton.jit
+def _largest_of_two_rows(total_ptr, keys_ptr):
+    rows = tl.arange(0, 2)
+    key, _ = _largest(tl.load(total_ptr + rows[:, None] * 16 + tl.arange(0, 16)[None, :]), 32)
+    tl.store(keys_ptr + rows, key)
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2, max_size=2))
+def test_keys_order_as_correlations_do(values):
+    total = torch.full((2, 16), -torch.inf, device=DEVICE)
+    total[0, 3], total[1, 5] = torch.tensor(values)
+    keys = torch.empty(2, dtype=torch.int64, device=DEVICE)
+    _largest_of_two_rows[(1,)](total, keys)
+    first, second = keys.tolist()
+    assert (first > second) == (values[0] >= values[1])  # 0.0 and -0.0 tie; the lower column wins
 
 
 def test_equal_columns_choose_the_first():
