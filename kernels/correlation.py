@@ -13,6 +13,7 @@ import triton.language as tl
 from ._config import INTERPRET, Config, correlation_config, shares
 
 MAX_TOP = 8  # partners that a program carries in registers
+MAX_TOKENS = 2**24  # ones that float32 can count: above, the sum of a strong correlation stops growing
 
 # A column whose variance is at most this share of its mean square is constant up to rounding.
 _VARIANCE_FLOOR = 1e-12
@@ -190,8 +191,8 @@ def correlation_argmax(
     TypeError
         If x and y differ in type, or it is none of the three, or ``top`` is no integer.
     ValueError
-        If x and y are no matrices of one length on one device, a mask does not have one bool a column, or ``top``,
-        ``metric`` or ``precision`` is none of those above.
+        If x and y are no matrices of one length on one device, they have more than 2^24 rows, a mask does not have one
+        bool a column, or ``top``, ``metric`` or ``precision`` is none of those above.
     """
     _check(x, y, candidates_x, candidates_y)
     _check_options(top, metric, precision, x.dtype)
@@ -278,6 +279,8 @@ def _check(
         raise TypeError(f"x and y must both be float32, float16 or bfloat16, got {x.dtype} and {y.dtype}")
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
         raise ValueError(f"x and y must be matrices of one length, got shapes {tuple(x.shape)} and {tuple(y.shape)}")
+    if len(x) > MAX_TOKENS:
+        raise ValueError(f"x and y must have at most {MAX_TOKENS} rows, which float32 sums can count, got {len(x)}")
     if x.device != y.device:
         raise ValueError(f"x and y must be on one device, got {x.device} and {y.device}")
     for name, mask, columns in (("candidates_x", candidates_x, x.shape[1]), ("candidates_y", candidates_y, y.shape[1])):

@@ -219,6 +219,7 @@ PAIR = (torch.ones(3, 2),) * 2
         ((PAIR[0].double(),) * 2, {}, TypeError, r"^x and y must both be .* got torch\.float64"),
         ((PAIR[0], torch.ones(4, 2)), {}, ValueError, r"^x and y must be matrices of one length, got shapes"),
         ((torch.ones(3), PAIR[0]), {}, ValueError, r"^x and y must be matrices of one length, got shapes"),
+        ((torch.ones(2**24 + 1, 0),) * 2, {}, ValueError, r"^x and y must have at most 16777216 rows, .* 16777217$"),
         ((*PAIR, torch.ones(2)), {}, ValueError, r"^candidates_x must be 2 bools, got torch\.float32"),
         ((*PAIR, None, torch.ones(1).bool()), {}, ValueError, r"^candidates_y must be 2 bools"),
         ((PAIR[0], torch.ones(3, 2, device="meta")), {}, ValueError, r"^x and y must be on one device"),
