@@ -52,6 +52,30 @@ def best_partners_by_fractions(x, y, top=1, candidates_x=None, candidates_y=None
     return found
 
 
+def best_partners_by_cosine(x, y, top=1, candidates_x=None, candidates_y=None):
+    """The ``top`` columns of x with the largest cosine for each column of y, in rational arithmetic.
+
+    For one y, cosine orders as sign(c) c^2 / sum(x^2) with c = sum(xy): ties are true ties and go to the lowest index.
+    Columns of zeros neither choose nor are chosen. Lists of (index, cosine), shorter where x runs out.
+    """
+
+    def parts(matrix, mask):
+        columns = [[Fraction(float(v)) for v in column] for column in matrix.T]
+        squares = [sum(v * v for v in column) for column in columns]
+        return columns, squares, [q > 0 and (mask is None or bool(mask[i])) for i, q in enumerate(squares)]
+
+    columns_x, squares_x, allowed_x = parts(x, candidates_x)
+    columns_y, squares_y, allowed_y = parts(y, candidates_y)
+    found = []
+    for j, column_y in enumerate(columns_y):
+        ranked = []
+        for i in [i for i in range(len(columns_x)) if allowed_x[i] and allowed_y[j]]:
+            c = sum(a * b for a, b in zip(columns_x[i], column_y, strict=True))
+            ranked.append((-(c * abs(c)) / squares_x[i], i, float(c) / sqrt(squares_x[i] * squares_y[j])))
+        found.append([(i, r) for _, i, r in sorted(ranked)[:top]])
+    return found
+
+
 def svcca(x, y, variance=0.99):
     """Mean cosine of the principal angles between the two principal subspaces, each from its covariance matrix."""
     import numpy as np
