@@ -249,3 +249,34 @@ def hub_table(rows):
         grouped[hub].append(r)
     found = [(hub, len(own), sum(own) / len(own), min(own), max(own)) for hub, own in grouped.items()]
     return sorted(found, key=lambda row: (-row[1], row[0]))
+
+
+def best_rows(x, y, top=1, measure="cosine"):
+    """Rows of x by cosine with, or squared distance to, each row of y: lists of (index, value), best and lowest first.
+
+    Dots and squares of small whole numbers are exact; a cosine c orders as sign(c) c^2, a rational number.
+    """
+    found = []
+    for row in [[Fraction(float(v)) for v in row] for row in y]:
+        ranked = []
+        for i, other in enumerate([[Fraction(float(v)) for v in line] for line in x]):
+            dot = sum(a * b for a, b in zip(other, row, strict=True))
+            norms = sum(a * a for a in other) * sum(b * b for b in row)
+            if norms == 0:
+                continue
+            if measure == "distance":
+                distance = sum((a - b) ** 2 for a, b in zip(other, row, strict=True))
+                ranked.append((distance, i, float(distance)))
+            else:
+                ranked.append((-dot * abs(dot) / norms, i, float(dot) / sqrt(norms)))
+        found.append([(i, value) for _, i, value in sorted(ranked)[:top]])
+    return found
+
+
+def mean_of_best_assignment(cosines):
+    """Largest mean of a one-to-one assignment of a small matrix, by trying every one."""
+    from itertools import permutations
+
+    wide = cosines if cosines.shape[0] <= cosines.shape[1] else cosines.T
+    rows = np.arange(len(wide))
+    return max(wide[rows, list(chosen)].mean() for chosen in permutations(range(wide.shape[1]), len(wide)))
