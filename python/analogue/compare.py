@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .comparison import MATCHED, Comparison, paired_rows
-from .directions import DirectionMatches, match_directions, rows_in_common
+from .direction_matches import DirectionMatches
+from .directions import match_directions, rows_in_common
 from .filters import firing
 from .matches import Matches
 from .matching import match

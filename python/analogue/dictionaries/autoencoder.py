@@ -127,7 +127,7 @@ class SparseAutoencoder(Dictionary):
         """Return the same autoencoder in the gauge where every threshold is 1.
 
         Encoder rows and biases are divided by the thresholds and decoder rows multiplied by them, so features come
-        out divided by their threshold and reconstructions stay (Balagansky et al. 2025, SAE Match, section 3). Decoder
+        out divided by their threshold and reconstructions stay (SAE Match; Balagansky et al. 2025). Decoder
         norms that features are measured by (``scale``) are folded in too. What is left in the rows is how far a
         feature moves the activations at the moment it fires, on one scale for all features and dictionaries.
 
