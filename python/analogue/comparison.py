@@ -115,7 +115,7 @@ class Comparison:
         return [stage.to_dict() for stage in self.pairs.stages]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return sites, summary, row counters and scores as plain JSON values."""
+        """Return sites, summary, row counters, scores and convergence as plain JSON values."""
         summary = self.summary
         beyond = "share_given_token_above_0.1"
         kind = {"pairs_kind": self.settings.pairs, "rows": self.rows, "note": self.caveat, beyond: summary[beyond]}
@@ -124,6 +124,7 @@ class Comparison:
             "summary": summary,
             "stages": self._stages,
             "scores": [kind | score.to_dict() for score in self.scores.values()],
+            "convergence": None if self.convergence is None else self.convergence.to_pylist(),
         }
 
     def save(self, directory: str | Path, *, overwrite: bool = False, activations: bool = True) -> None:

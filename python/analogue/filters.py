@@ -67,12 +67,14 @@ def multiplicity(
 
     def keeps(pairs: Pairs) -> NDArray[np.bool_]:
         hub = pairs.feature_a if side == "a" else pairs.feature_b
-        times = _multiplicity(hub)
-        keep: NDArray[np.bool_] = times >= (minimum or 1)
-        if maximum is None:
+        keep = np.ones(len(pairs), dtype=bool)
+        if minimum is not None or policy == "drop":
+            times = _multiplicity(hub)
+            keep = (times >= (minimum or 1)) & (
+                times <= (len(pairs) if maximum is None or policy != "drop" else maximum)
+            )
+        if maximum is None or policy == "drop":
             return keep
-        if policy == "drop":
-            return np.asarray(keep & (times <= maximum))
         order = None if policy == "first" else np.argsort(-pairs.weight, kind="stable")
         return np.asarray(keep & (rank_within(hub, order) < maximum))
 
