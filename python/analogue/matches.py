@@ -81,17 +81,14 @@ class Matches:
         if rule == "assignment":
             return self._assignment()
         candidates = self.candidates
-        if rule == "capacity":
-            assert k is not None
-            chosen = rules.b_to_a(candidates) if direction == "b_to_a" else rules.a_to_b(candidates)
+        choose = {"a_to_b": rules.a_to_b, "union": rules.union}
+        chosen = choose.get(direction if rule == "capacity" else rule, rules.b_to_a)(candidates)
+        keep, name = np.ones(len(chosen.weight), dtype=bool), rule
+        if rule == "mutual":
+            keep = rules.is_mutual(chosen, candidates)
+        elif k is not None:
             hub = chosen.feature_a if direction == "b_to_a" else chosen.feature_b
             keep, name = rules.within_capacity(hub, chosen.weight, k), f"capacity {k} {direction}"
-        else:
-            choose = {"a_to_b": rules.a_to_b, "union": rules.union}.get(rule, rules.b_to_a)
-            chosen, name = choose(candidates), rule
-            keep = np.ones(len(chosen.weight), dtype=bool)
-            if rule == "mutual":
-                keep = rules.is_mutual(chosen, candidates)
         pairs = self._measured(chosen)
         return replace(pairs, stages=(Stage("candidates", pairs.counts),)).stage(name, keep)
 
