@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::Error;
 use crate::bounds::{Bounds, Extremes, Linear, Overlap, Reducible, Stretched};
 use crate::contenders::Contender;
-use crate::groups::{Grouped, Groups};
+use crate::groups::Groups;
 use crate::gustavson::{Plan, Worker};
 use crate::metric::Metric;
 use crate::pairs::same_rows;
@@ -90,16 +90,10 @@ pub fn best_partners(a: Csr, b: Csr, search: Search) -> Result<(BestPartners, Be
         return Ok(if metric == Metric::Jaccard { run::<Overlap>(&plan, top) } else { run::<Linear>(&plan, top) });
     };
     let groups = Groups::new(ids, a.n_rows())?;
-    let positive = a.is_non_negative() && b.is_non_negative();
-    let grouped = |csr, sign| Grouped::new(csr, &groups, sign);
-    let (a, b) = rayon::join(|| grouped(a, 1.0), || grouped(b, if positive { 1.0 } else { -1.0 }));
-    let side = |grouped| Side::within(grouped, &groups, min_activations);
-    let (a, b) = rayon::join(|| side(&a), || side(&b));
-    Ok(if positive {
-        run::<Reducible>(&Plan::reduced(a, b, groups.n_places()), top)
-    } else {
-        run::<Stretched>(&Plan::new(a, b), top)
-    })
+    let side = |csr| Side::within(csr, &groups, min_activations);
+    let (a, b) = rayon::join(|| side(a), || side(b));
+    let plan = Plan::new(a, b);
+    Ok(if plan.is_reduced() { run::<Reducible>(&plan, top) } else { run::<Stretched>(&plan, top) })
 }
 
 fn run<B: Bounds>(plan: &Plan, top: usize) -> (BestPartners, BestPartners) {

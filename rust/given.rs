@@ -1,82 +1,107 @@
-//! Pearson given a group, where no code is negative: the second sum of a pair is taken only as far as it decides.
+//! Pearson given a group: the second sum of `sum_t a_t b_t - sum_g S_a S_b / n_g`, S the sums in a group of n rows.
 //!
-//! Of `sum_t a_t b_t - sum_g S_a S_b / n_g` the first sum is an upper bound, and so is what remains after any part
-//! of the second. Most of a feature's mass lies in few groups, so a few terms rule out most partners; over all
-//! pairs the second sum has many times the terms of the first (features of one word share all its rows).
+//! It is a sparse product too, of columns with an entry S / sqrt(n) for every group. Where no code is negative the
+//! first sum is an upper bound, and so is what remains after any part of the second. Most of a feature's mass lies
+//! in few groups, so a few terms rule out most partners; over all pairs the second sum can have many times the terms
+//! of the first (features of one word share all its rows).
 
-use rayon::prelude::*;
-
-use crate::side::Side;
+use crate::groups::Share;
+use crate::sparse::{Column, Csr};
 
 /// Groups of a feature that are put in order, largest share first.
-const ORDERED: usize = 8;
+pub const ORDERED: usize = 8;
 /// Terms between two looks at the bound.
 const STEP: usize = 8;
 
-/// What every candidate of A holds in the groups, over its norm.
+/// The shares of every candidate of a side in the groups.
 pub struct Shares {
-    offsets: Vec<usize>,
-    terms: Vec<(u32, f32)>,
+    offsets: Vec<i64>,
+    groups: Vec<u32>,
+    values: Vec<f32>,
 }
 
 impl Shares {
-    /// Group rows begin at `first`.
-    pub fn new(side: &Side, first: usize) -> Self {
-        let shares = |candidate: u32| {
-            let (column, scale) = (side.parts(candidate).1, side.scale(candidate));
-            let values = column.values.iter().map(|&value| side.weight(scale, value));
-            let mut terms: Vec<(u32, f32)> = column.rows.iter().map(|&row| row - first as u32).zip(values).collect();
-            if terms.len() > ORDERED {
-                terms.select_nth_unstable_by(ORDERED - 1, |x, y| y.1.total_cmp(&x.1));
-            }
-            let ordered = terms.len().min(ORDERED);
-            terms[..ordered].sort_unstable_by(|x, y| y.1.total_cmp(&x.1));
-            terms
-        };
-        let parts: Vec<Vec<(u32, f32)>> = (0..side.len() as u32).into_par_iter().map(shares).collect();
-        let ends = parts.iter().scan(0, |end, part| {
-            *end += part.len();
-            Some(*end)
-        });
-        Self { offsets: std::iter::once(0).chain(ends).collect(), terms: parts.concat() }
+    pub fn new(of_candidates: &[Vec<Share>]) -> Self {
+        let total = of_candidates.iter().map(Vec::len).sum();
+        let mut shares =
+            Self { offsets: vec![0], groups: Vec::with_capacity(total), values: Vec::with_capacity(total) };
+        for of_candidate in of_candidates {
+            shares.groups.extend(of_candidate.iter().map(|share| share.0));
+            shares.values.extend(of_candidate.iter().map(|share| share.1));
+            shares.offsets.push(shares.groups.len() as i64);
+        }
+        shares
+    }
+
+    /// The groups of a candidate as rows.
+    pub fn column(&self, candidate: u32) -> Column<'_> {
+        let span = self.offsets[candidate as usize] as usize..self.offsets[candidate as usize + 1] as usize;
+        Column { rows: &self.groups[span.clone()], values: &self.values[span] }
+    }
+
+    /// One row a group: the candidates that have a share in it, and their shares times `sign`.
+    pub fn rows(&self, n_groups: usize, sign: f32) -> Rows {
+        let ids: Vec<i32> = self.groups.iter().map(|&group| group as i32).collect();
+        let columns = Csr::trusted(&self.offsets, &ids, &self.values, n_groups).transpose();
+        let (mut indptr, mut indices, mut values) =
+            (vec![0], Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
+        for group in 0..n_groups {
+            let column = columns.feature(group);
+            indices.extend(column.rows.iter().map(|&candidate| candidate as i32));
+            values.extend(column.values.iter().map(|value| sign * value));
+            indptr.push(indices.len() as i64);
+        }
+        Rows { indptr, indices, values }
+    }
+}
+
+/// Candidates by group.
+pub struct Rows {
+    indptr: Vec<i64>,
+    indices: Vec<i32>,
+    values: Vec<f32>,
+}
+
+impl Rows {
+    pub fn csr(&self, n_candidates: usize) -> Csr<'_> {
+        Csr::trusted(&self.indptr, &self.indices, &self.values, n_candidates)
     }
 }
 
 /// The shares of A, and those of the feature of B at hand by group.
 pub struct Reducer<'a> {
     shares: &'a Shares,
-    first: u32,
+    scales: &'a [f32],
     of_b: Vec<f32>,
 }
 
 impl<'a> Reducer<'a> {
-    pub fn new(shares: &'a Shares, first: usize, n_groups: usize) -> Self {
-        Self { shares, first: first as u32, of_b: vec![0.0; n_groups] }
+    pub fn new(shares: &'a Shares, scales: &'a [f32], n_groups: usize) -> Self {
+        Self { shares, scales, of_b: vec![0.0; n_groups] }
     }
 
-    pub fn begin(&mut self, b: &Side, candidate: u32) {
-        let (column, scale) = (b.parts(candidate).1, b.scale(candidate));
-        for (&row, &value) in column.rows.iter().zip(column.values) {
-            self.of_b[(row - self.first) as usize] = b.weight(scale, value);
+    pub fn begin(&mut self, b: Column, weigh: impl Fn(f32) -> f32) {
+        for (&group, &value) in b.rows.iter().zip(b.values) {
+            self.of_b[group as usize] = weigh(value);
         }
     }
 
-    pub fn end(&mut self, b: &Side, candidate: u32) {
-        for &row in b.parts(candidate).1.rows {
-            self.of_b[(row - self.first) as usize] = 0.0;
+    pub fn end(&mut self, b: Column) {
+        for &group in b.rows {
+            self.of_b[group as usize] = 0.0;
         }
     }
 
     /// Bounds of the score of a pair with this first sum, or `None` once the upper one is below `bar`; `slack` is
     /// the error of either sum relative to it.
     pub fn reduce(&self, a: u32, sum: f32, slack: f32, bar: f32) -> Option<(f32, f32)> {
-        let terms = &self.shares.terms[self.shares.offsets[a as usize]..self.shares.offsets[a as usize + 1]];
+        let (column, scale) = (self.shares.column(a), self.scales[a as usize]);
         let (most, mut second) = (sum + sum * slack, 0.0);
         let mut banked = 0.0; // however many groups, the sums in float32 are short
-        for step in terms.chunks(STEP) {
-            let product = |&(group, share): &(u32, f32)| share * self.of_b[group as usize];
-            banked += f64::from(step.iter().map(product).sum::<f32>());
-            second = banked as f32;
+        for (groups, shares) in column.rows.chunks(STEP).zip(column.values.chunks(STEP)) {
+            let products = groups.iter().zip(shares).map(|(&group, share)| share * self.of_b[group as usize]);
+            banked += f64::from(products.sum::<f32>());
+            second = banked as f32 * scale;
             if most - (second - second * slack) < bar {
                 return None;
             }

@@ -1,33 +1,23 @@
 //! Rows in groups (the tokens of one vocabulary id): what is left of a column once its group means are taken off.
-//!
-//! Within groups the sum of products of two columns is `sum_t a_t b_t - sum_g S_a S_b / n_g`, S their sums in a
-//! group of n rows: the product over the rows less that over one more row for each group, which holds S / sqrt(n).
-//! So a side is laid out once with its rows sorted by group and these rows added below them, and both terms are
-//! sparse products of it.
 
 use std::collections::HashMap;
-use std::ops::Range;
-
-use rayon::prelude::*;
 
 use crate::Error;
 use crate::moments::{Centred, sum_of_squares};
-use crate::sparse::{Column, Csr};
+use crate::sparse::Column;
 
 /// A variance within groups of at most this share of the sum of squares is zero.
 pub const WITHIN_FLOOR: f64 = 1e-10;
 
-/// Rows sorted by group. A row alone in its group is its own mean: it carries nothing and has no place.
+/// The group of every row. A row alone in its group is its own mean: it carries nothing and counts as without one.
 pub struct Groups {
-    /// The row at every place.
-    row_at: Vec<u32>,
-    /// The group of every place.
-    group_at: Vec<u32>,
-    /// Where each group's places begin, and the end.
-    starts: Vec<usize>,
-    /// The rows without a place.
-    alone: Vec<u32>,
+    /// Group by row; `sizes.len()` for none.
+    of_row: Vec<u32>,
+    sizes: Vec<u32>,
 }
+
+/// A group and what a column holds there: its sum over the square root of the group's size.
+pub type Share = (u32, f32);
 
 impl Groups {
     /// # Errors
@@ -37,175 +27,118 @@ impl Groups {
             return Err(Error::Lengths { what: "groups and the rows of a".into(), left: ids.len(), right: n_rows });
         }
         let mut number = HashMap::new();
-        let mut sizes: Vec<usize> = Vec::new();
-        let of_row: Vec<usize> = ids
+        let mut sizes: Vec<u32> = Vec::new();
+        let mut of_row: Vec<u32> = ids
             .iter()
             .map(|id| {
-                let group = *number.entry(*id).or_insert(sizes.len());
-                sizes.resize(sizes.len().max(group + 1), 0);
-                sizes[group] += 1;
+                let group = *number.entry(*id).or_insert(sizes.len() as u32);
+                sizes.resize(sizes.len().max(group as usize + 1), 0);
+                sizes[group as usize] += 1;
                 group
             })
             .collect();
-        let (mut starts, mut next) = (vec![0], vec![usize::MAX; sizes.len()]);
-        let mut end = 0;
-        for (next, &size) in next.iter_mut().zip(&sizes).filter(|(_, size)| **size > 1) {
-            *next = end;
-            end += size;
-            starts.push(end);
+        let n_groups = sizes.iter().filter(|&&size| size > 1).count() as u32;
+        let mut next = 0..n_groups;
+        let renamed: Vec<u32> =
+            sizes.iter().map(|&size| if size > 1 { next.next().unwrap_or(n_groups) } else { n_groups }).collect();
+        for group in &mut of_row {
+            *group = renamed[*group as usize];
         }
-        let mut row_at = vec![0; end];
-        let mut alone = Vec::new();
-        for (row, &group) in of_row.iter().enumerate() {
-            if next[group] == usize::MAX {
-                alone.push(row as u32);
-            } else {
-                row_at[next[group]] = row as u32;
-                next[group] += 1;
-            }
-        }
-        let numbered = (0..).zip(starts.windows(2));
-        let group_at = numbered.flat_map(|(group, ends)| std::iter::repeat_n(group, ends[1] - ends[0])).collect();
-        Ok(Self { row_at, group_at, starts, alone })
+        sizes.retain(|&size| size > 1);
+        Ok(Self { of_row, sizes })
     }
 
     pub fn len(&self) -> usize {
-        self.starts.len() - 1
+        self.sizes.len()
     }
 
-    /// Rows that have a place.
-    pub fn n_places(&self) -> usize {
-        self.row_at.len()
+    pub fn has(&self, row: usize) -> bool {
+        (self.of_row[row] as usize) < self.len()
     }
 
-    pub fn group(&self, place: u32) -> u32 {
-        self.group_at[place as usize]
+    /// A column about its group means, and its shares of the groups, the first `ordered` of them largest first; if
+    /// more than rounding is left of it. `ledger` is empty before and after.
+    pub fn measure(&self, column: Column, ordered: usize, ledger: &mut Ledger) -> Option<(Centred, Vec<Share>)> {
+        ledger.enter(self, column);
+        let mut squares = 0.0;
+        for (&row, &value) in column.rows.iter().zip(column.values) {
+            let group = self.of_row[row as usize] as usize;
+            if group < self.len() {
+                let rest = f64::from(value) - ledger.means[group];
+                squares += rest * rest;
+            }
+        }
+        let mut shares = Vec::with_capacity(ledger.touched.len());
+        for &group in &ledger.touched {
+            let (size, mean) = (f64::from(self.sizes[group as usize]), ledger.means[group as usize]);
+            squares += (size - f64::from(ledger.counts[group as usize])) * mean * mean;
+            shares.push((group, (mean * size.sqrt()) as f32));
+        }
+        ledger.clear();
+        if squares <= WITHIN_FLOOR * sum_of_squares(column) {
+            return None;
+        }
+        let ordered = shares.len().min(ordered);
+        let larger = |x: &Share, y: &Share| y.1.total_cmp(&x.1);
+        if ordered < shares.len() {
+            shares.select_nth_unstable_by(ordered, larger);
+        }
+        shares[..ordered].sort_unstable_by(larger);
+        Some((Centred::within(squares, column.len()), shares))
     }
 
-    /// The stretches of a column of places that lie in one group each, centred there.
-    fn runs<'c>(&'c self, column: Column<'c>) -> impl Iterator<Item = (u32, Centred)> + 'c {
-        let mut start = 0;
-        column.rows.chunk_by(|&i, &j| self.group(i) == self.group(j)).map(move |run| {
-            let (span, group) = (start..start + run.len(), self.group(run[0]));
-            start = span.end;
-            let places = &self.starts[group as usize..][..2];
-            (group, Centred::new(column.part(span), places[1] - places[0]))
-        })
-    }
-
-    /// The sum of squares about the group means, if it is more than rounding; `alone`: the squares without a place.
-    pub fn squares_within(&self, column: Column, alone: f64) -> Option<f64> {
-        let squares = self.runs(column).map(|(_, centred)| centred.squares).sum();
-        Some(squares).filter(|&squares: &f64| squares > WITHIN_FLOOR * (sum_of_squares(column) + alone))
-    }
-
-    /// Put the column's mean in every group where it fires into `means`.
-    pub fn spread_means(&self, column: Column, means: &mut Vec<f64>) {
-        means.resize(self.len(), 0.0);
-        for (group, centred) in self.runs(column) {
-            means[group as usize] = centred.mean;
+    /// The column by rows, without those that are alone; `dense` is zero before.
+    pub fn lay(&self, column: Column, dense: &mut [f32]) {
+        for (&row, &value) in column.rows.iter().zip(column.values) {
+            if self.has(row as usize) {
+                dense[row as usize] = value;
+            }
         }
     }
 
-    /// Sum of products of what is left of two columns, from one by places and its mean by groups.
+    /// Sum of products of what is left of two columns, from one as it was laid and its means in the ledger.
     ///
     /// Taking the means off one column is enough: what is left of it sums to 0 in every group.
-    pub fn product_within(&self, dense_a: &[f32], means_a: &[f64], b: Column) -> f64 {
+    pub fn product(&self, dense_a: &[f32], means_a: &Ledger, b: Column) -> f64 {
         let product = |(&row, &of_b): (&u32, &f32)| {
-            (f64::from(dense_a[row as usize]) - means_a[self.group(row) as usize]) * f64::from(of_b)
+            let mean = means_a.means[self.of_row[row as usize] as usize];
+            (f64::from(dense_a[row as usize]) - mean) * f64::from(of_b)
         };
         b.rows.iter().zip(b.values).map(product).sum()
     }
-
-    /// Set the same places of `means` back to 0.
-    pub fn clear_means(&self, column: Column, means: &mut [f64]) {
-        for &row in column.rows {
-            means[self.group(row) as usize] = 0.0;
-        }
-    }
 }
 
-/// A side laid out by places, with a row for each group below them, and what it holds in rows without a place.
-pub struct Grouped {
-    indptr: Vec<i64>,
-    indices: Vec<i32>,
-    values: Vec<f32>,
-    n_features: usize,
-    /// By feature: activations and sum of squares in rows without a place.
-    pub alone: Vec<(usize, f64)>,
-}
-
-impl Grouped {
-    /// `sign` is that of the groups' rows.
-    pub fn new(csr: Csr, groups: &Groups, sign: f64) -> Self {
-        let n_features = csr.n_features();
-        let length = groups.len().div_ceil(8 * rayon::current_num_threads()).max(1);
-        let ranges: Vec<Range<usize>> =
-            (0..groups.len()).step_by(length).map(|start| start..groups.len().min(start + length)).collect();
-        let parts: Vec<[Part; 2]> = ranges
-            .into_par_iter()
-            .map_init(|| vec![0.0; n_features], |sums, range| lay_out(csr, groups, range, sign, sums))
-            .collect();
-        let total = parts.iter().flatten().map(|part| part.indices.len()).sum();
-        let (indices, values) = (Vec::with_capacity(total), Vec::with_capacity(total));
-        let mut whole = Self { indptr: vec![0], indices, values, n_features, alone: vec![(0, 0.0); n_features] };
-        for part in parts.iter().map(|[rows, _]| rows).chain(parts.iter().map(|[_, sums]| sums)) {
-            let start = whole.indices.len() as i64;
-            whole.indptr.extend(part.ends.iter().map(|&end| start + end as i64));
-            whole.indices.extend_from_slice(&part.indices);
-            whole.values.extend_from_slice(&part.values);
-        }
-        for &row in &groups.alone {
-            let (ids, values) = csr.row(row as usize);
-            for (&id, &value) in ids.iter().zip(values) {
-                let (count, squares) = &mut whole.alone[id as usize];
-                *count += 1;
-                *squares += f64::from(value) * f64::from(value);
-            }
-        }
-        whole
-    }
-
-    pub fn csr(&self) -> Csr<'_> {
-        Csr::trusted(&self.indptr, &self.indices, &self.values, self.n_features)
-    }
-}
-
-/// Some rows of a side.
+/// Means and counts of one column by group, and which groups they are.
 #[derive(Default)]
-struct Part {
-    ends: Vec<usize>,
-    indices: Vec<i32>,
-    values: Vec<f32>,
+pub struct Ledger {
+    means: Vec<f64>,
+    counts: Vec<u32>,
+    touched: Vec<u32>,
 }
 
-/// The rows of some groups, and the rows of their sums; `sums` is zero by feature before and after.
-fn lay_out(csr: Csr, groups: &Groups, range: Range<usize>, sign: f64, sums: &mut [f64]) -> [Part; 2] {
-    let (mut rows, mut of_groups, mut touched) = (Part::default(), Part::default(), Vec::new());
-    for group in range {
-        let places = groups.starts[group]..groups.starts[group + 1];
-        let scale = sign / (places.len() as f64).sqrt();
-        for place in places {
-            let (ids, values) = csr.row(groups.row_at[place] as usize);
-            for (&id, &value) in ids.iter().zip(values) {
-                let sum = &mut sums[id as usize];
-                if *sum == 0.0 {
-                    touched.push(id);
+impl Ledger {
+    pub fn enter(&mut self, groups: &Groups, column: Column) {
+        self.means.resize(groups.len() + 1, 0.0); // the last is of rows without a group, and stays 0
+        self.counts.resize(groups.len(), 0);
+        for (&row, &value) in column.rows.iter().zip(column.values) {
+            let group = groups.of_row[row as usize];
+            if let Some(count) = self.counts.get_mut(group as usize) {
+                if *count == 0 {
+                    self.touched.push(group);
                 }
-                *sum += f64::from(value);
-            }
-            rows.indices.extend_from_slice(ids);
-            rows.values.extend_from_slice(values);
-            rows.ends.push(rows.indices.len());
-        }
-        for id in touched.drain(..) {
-            let sum = (std::mem::take(&mut sums[id as usize]) * scale) as f32;
-            if sum != 0.0 {
-                of_groups.indices.push(id);
-                of_groups.values.push(sum);
+                *count += 1;
+                self.means[group as usize] += f64::from(value);
             }
         }
-        of_groups.ends.push(of_groups.indices.len());
+        for &group in &self.touched {
+            self.means[group as usize] /= f64::from(groups.sizes[group as usize]);
+        }
     }
-    [rows, of_groups]
+
+    pub fn clear(&mut self) {
+        for group in self.touched.drain(..) {
+            self.means[group as usize] = 0.0;
+            self.counts[group as usize] = 0;
+        }
+    }
 }

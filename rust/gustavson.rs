@@ -9,7 +9,7 @@ use crate::accumulator::{Accumulator, RUN};
 use crate::bounds::{Bounds, Extremes};
 use crate::contenders::{Contender, Contenders};
 use crate::epilogue::Epilogue;
-use crate::given::{Reducer, Shares};
+use crate::given::Reducer;
 use crate::packed::PackedRows;
 use crate::roster::Partner;
 use crate::side::{Desk, Side};
@@ -18,37 +18,48 @@ use crate::side::{Desk, Side};
 pub struct Plan<'a> {
     pub a: Side<'a>,
     pub b: Side<'a>,
-    pub blocks: Vec<PackedRows>,
+    blocks: Vec<PackedRows>,
     standings_a: Vec<f64>,
     standings_b: Vec<f64>,
-    /// Given groups: A's shares in them, the first of their rows, and their number.
-    shares: Option<(Shares, usize, usize)>,
+    second: Second,
+}
+
+/// What becomes of the second sum of a correlation given groups.
+enum Second {
+    /// There is none.
+    Absent,
+    /// Its rows of A are added up after the others, with the other sign.
+    Added(Vec<PackedRows>),
+    /// It is taken off where it matters, by the scales of A.
+    Reduced(Vec<f32>),
 }
 
 impl<'a> Plan<'a> {
     pub fn new(a: Side<'a>, b: Side<'a>) -> Self {
-        let (blocks, n_rows) = (Vec::new(), a.csr.n_rows());
+        let second = match &a.given {
+            None => Second::Absent,
+            Some(_) if a.csr.is_non_negative() && b.csr.is_non_negative() => {
+                Second::Reduced((0..a.len() as u32).map(|candidate| a.scale(candidate) as f32).collect())
+            }
+            Some(given) => {
+                let rows = given.shares.rows(given.groups.len(), -1.0);
+                Second::Added(PackedRows::blocks_of_candidates(&a, rows.csr(a.len())))
+            }
+        };
+        let keep = |row: usize| a.given.as_ref().is_none_or(|given| given.groups.has(row));
+        let blocks = PackedRows::blocks(&a, a.csr, keep);
         let (standings_a, standings_b) = (a.standings(), b.standings());
-        Self { blocks, standings_a, standings_b, shares: None, a, b }.packed(n_rows)
+        Self { a, b, blocks, standings_a, standings_b, second }
     }
 
-    /// Add up the first `n_rows` rows only, and take the groups' rows below them off where it matters.
-    pub fn reduced(a: Side<'a>, b: Side<'a>, n_rows: usize) -> Self {
-        let shares = Shares::new(&a, n_rows);
-        let n_groups = a.csr.n_rows() - n_rows;
-        let standings = vec![0.0; a.len().max(b.len())];
-        let (standings_a, standings_b) = (standings[..a.len()].to_vec(), standings[..b.len()].to_vec());
-        Self { blocks: Vec::new(), standings_a, standings_b, shares: Some((shares, n_rows, n_groups)), a, b }
-            .packed(n_rows)
-    }
-
-    fn packed(mut self, n_rows: usize) -> Self {
-        self.blocks = PackedRows::blocks(&self.a, self.a.csr, n_rows);
-        self
+    /// Whether scores are to be bounded as those of [`Reducible`](crate::bounds::Reducible).
+    pub fn is_reduced(&self) -> bool {
+        matches!(self.second, Second::Reduced(_))
     }
 
     fn reducer(&self) -> Option<Reducer<'_>> {
-        self.shares.as_ref().map(|(shares, first, n_groups)| Reducer::new(shares, *first, *n_groups))
+        let (Second::Reduced(scales), Some(given)) = (&self.second, &self.a.given) else { return None };
+        Some(Reducer::new(&given.shares, scales, given.groups.len()))
     }
 }
 
@@ -77,25 +88,30 @@ impl<'a, B: Bounds> Worker<'a, B> {
     /// Best partners of one candidate of B; what it may be to candidates of A is remembered.
     pub fn visit(&mut self, number: u32) -> &[Partner] {
         self.epilogue.contenders.start();
-        let Plan { b, blocks, standings_b, .. } = self.plan;
-        let (mut column, scale) = (b.column(number), b.scale(number));
-        let pass = B::pass(number, column.len().min(RUN), standings_b[number as usize]);
-        if let Some(reducer) = &mut self.reducer {
-            reducer.begin(b, number);
-            column = b.parts(number).0;
+        let Plan { b, blocks, standings_b, second, .. } = self.plan;
+        let (column, scale) = (b.column(number), b.scale(number));
+        let weigh = |value| b.weight(scale, value);
+        let of_groups = b.given.as_ref().map(|given| given.shares.column(number));
+        if let (Some(reducer), Some(column)) = (&mut self.reducer, of_groups) {
+            reducer.begin(column, weigh);
         }
-        let reducer = self.reducer.as_ref();
-        for (number, block) in blocks.iter().enumerate() {
-            let updates = self.accumulator.add(block, column, |value| b.weight(scale, value));
-            let sums = &mut self.accumulator.sums;
-            if updates < block.len / 4 && pass.moderate {
-                self.epilogue.walk(number, block, column.rows, sums, pass, reducer);
+        let (reducer, sums) = (self.reducer.as_ref(), &mut self.accumulator);
+        for (at, block) in blocks.iter().enumerate() {
+            let mut terms = column.len().min(RUN);
+            let mut updates = sums.add(block, column, weigh);
+            if let (Second::Added(blocks), Some(column)) = (second, of_groups) {
+                updates += sums.add(&blocks[at], column, weigh);
+                terms += column.len();
+            }
+            let pass = B::pass(number, terms, standings_b[number as usize]);
+            if updates < block.len / 4 && pass.moderate && !matches!(second, Second::Added(_)) {
+                self.epilogue.walk(at, block, column.rows, &mut sums.sums, pass, reducer);
             } else {
-                self.epilogue.sweep(number, block.len, sums, pass, reducer);
+                self.epilogue.sweep(at, block.len, &mut sums.sums, pass, reducer);
             }
         }
-        if let Some(reducer) = &mut self.reducer {
-            reducer.end(b, number);
+        if let (Some(reducer), Some(column)) = (&mut self.reducer, of_groups) {
+            reducer.end(column);
         }
         self.settle(number)
     }

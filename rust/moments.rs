@@ -17,14 +17,6 @@ pub struct Centred {
 }
 
 impl Centred {
-    pub fn new(column: Column, n: usize) -> Self {
-        let mut sums = Sums::default();
-        sums.add(column);
-        let mut centred = sums.about_mean(n);
-        centred.add(column);
-        centred.and_zeros(n)
-    }
-
     /// A column of which only the squares within groups of rows are asked for.
     pub fn within(squares: f64, count: usize) -> Self {
         Self { mean: 0.0, squares, stored: 0.0, count }

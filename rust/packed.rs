@@ -25,12 +25,25 @@ pub struct PackedRows {
 }
 
 impl PackedRows {
-    /// All candidates of a side, in blocks, on the first `n_rows` rows of `csr`.
-    pub fn blocks(roster: &Roster, csr: Csr, n_rows: usize) -> Vec<Self> {
-        (0..roster.len()).step_by(BLOCK).map(|first| Self::new(roster, csr, first, n_rows)).collect()
+    /// All candidates of a side, in blocks; rows that are not kept are empty.
+    pub fn blocks(roster: &Roster, csr: Csr, keep: impl Fn(usize) -> bool + Sync) -> Vec<Self> {
+        let number = |feature| roster.candidate(feature);
+        (0..roster.len()).step_by(BLOCK).map(|first| Self::new(roster, csr, first, &number, &keep)).collect()
     }
 
-    fn new(roster: &Roster, csr: Csr, first: usize, n_rows: usize) -> Self {
+    /// The same from rows of candidates instead of features.
+    pub fn blocks_of_candidates(roster: &Roster, csr: Csr) -> Vec<Self> {
+        let number = |candidate| Some(candidate as u32);
+        (0..roster.len()).step_by(BLOCK).map(|first| Self::new(roster, csr, first, &number, &|_| true)).collect()
+    }
+
+    fn new(
+        roster: &Roster,
+        csr: Csr,
+        first: usize,
+        number: &(impl Fn(i32) -> Option<u32> + Sync),
+        keep: &(impl Fn(usize) -> bool + Sync),
+    ) -> Self {
         let len = BLOCK.min(roster.len() - first);
         let scales: Vec<f64> = (first..first + len).map(|candidate| roster.scale(candidate as u32)).collect();
         let pack = |rows: Range<usize>| {
@@ -38,8 +51,8 @@ impl PackedRows {
             let mut ends = Vec::with_capacity(rows.len());
             let (mut places, mut values) = (Vec::with_capacity(most), Vec::with_capacity(most));
             for row in rows {
-                let (ids, of_row) = csr.row(row);
-                for (candidate, &value) in ids.iter().map(|&id| roster.candidate(id)).zip(of_row) {
+                let (ids, of_row) = if keep(row) { csr.row(row) } else { (&[][..], &[][..]) };
+                for (candidate, &value) in ids.iter().map(|&id| number(id)).zip(of_row) {
                     let place = candidate.map_or(usize::MAX, |candidate| (candidate as usize).wrapping_sub(first));
                     if let Some(scale) = scales.get(place) {
                         places.push(place as u16);
@@ -50,7 +63,7 @@ impl PackedRows {
             }
             (ends, places, values)
         };
-        let parts: Vec<(Vec<usize>, Vec<u16>, Vec<f32>)> = row_ranges(n_rows).into_par_iter().map(pack).collect();
+        let parts: Vec<(Vec<usize>, Vec<u16>, Vec<f32>)> = row_ranges(csr.n_rows()).into_par_iter().map(pack).collect();
         let total = parts.iter().map(|(_, places, _)| places.len()).sum();
         let (places, values) = (Vec::with_capacity(total), Vec::with_capacity(total));
         let mut packed = Self { len, offsets: vec![0], places, values };

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::groups::{Grouped, Groups};
+use crate::groups::Groups;
 use crate::metric::Metric;
 use crate::side::{Desk, Side};
 use crate::sparse::Csr;
@@ -37,8 +37,7 @@ pub fn pair_correlations(
         return Ok(scores(&Side::new(a, Metric::Pearson, 0), &Side::new(b, Metric::Pearson, 0), feature_a, feature_b));
     };
     let groups = Groups::new(ids, a.n_rows())?;
-    let (a, b) = (Grouped::new(a, &groups, 1.0), Grouped::new(b, &groups, 1.0));
-    Ok(scores(&Side::within(&a, &groups, 0), &Side::within(&b, &groups, 0), feature_a, feature_b))
+    Ok(scores(&Side::within(a, &groups, 0), &Side::within(b, &groups, 0), feature_a, feature_b))
 }
 
 /// The pairs of one feature of A are scored together.

@@ -86,7 +86,7 @@ impl<B: Bounds> Products<B> {
         self.windows += 1;
         let place = |feature| Some(self.places[guests.candidate(feature)? as usize]).filter(|&place| place != NONE);
         let columns = guest.select(self.guests.len(), place);
-        let blocks = PackedRows::blocks(hosts, host, host.n_rows());
+        let blocks = PackedRows::blocks(hosts, host, |_| true);
         self.sums.par_chunks_mut(n_hosts).enumerate().with_min_len(16).for_each_init(
             Accumulator::new,
             |accumulator, (place, sums)| {

@@ -1,12 +1,14 @@
 //! One side of a comparison in memory: its candidates with their columns, and exact answers about them.
 
 use std::ops::{Deref, Range};
+use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use crate::groups::{Grouped, Groups};
+use crate::given::{ORDERED, Rows, Shares};
+use crate::groups::{Groups, Ledger};
 use crate::metric::Metric;
-use crate::moments::{Centred, correlation, sum_of_squares};
+use crate::moments::{correlation, sum_of_squares};
 use crate::roster::{Candidate, NONE, Partner, Roster, best};
 use crate::sparse::{Column, Csc, Csr};
 
@@ -15,9 +17,16 @@ pub struct Side<'a> {
     pub csr: Csr<'a>,
     csc: Csc,
     roster: Roster,
-    /// Where the column of every candidate lies, and how many of its rows are no groups'.
-    columns: Vec<(Range<usize>, usize)>,
-    groups: Option<&'a Groups>,
+    /// Where the column of every candidate lies.
+    spans: Vec<Range<usize>>,
+    pub given: Option<Given<'a>>,
+}
+
+/// What a side knows of groups of rows.
+pub struct Given<'a> {
+    pub groups: &'a Groups,
+    pub shares: Shares,
+    rows: OnceLock<Rows>,
 }
 
 impl Deref for Side<'_> {
@@ -30,50 +39,46 @@ impl Deref for Side<'_> {
 
 impl<'a> Side<'a> {
     pub fn new(csr: Csr<'a>, metric: Metric, min_activations: usize) -> Self {
-        let n = csr.n_rows();
-        Self::build(csr, metric, None, |column, _| {
-            let centred = metric.centre(column, n)?;
-            (column.len() >= min_activations).then_some((column.len(), centred, 1.0))
-        })
+        let (csc, n) = (csr.transpose(), csr.n_rows());
+        let candidate = |feature| {
+            let span = csc.span(feature);
+            let centred = metric.centre(csc.column(span.clone()), n).filter(|_| span.len() >= min_activations)?;
+            Some((Candidate { feature: feature as u32, centred, stretch: 1.0 }, span))
+        };
+        let (candidates, spans) = (0..csr.n_features()).into_par_iter().filter_map(candidate).unzip();
+        let roster = Roster::new(metric, n, csr.n_features(), candidates);
+        Self { csr, csc, roster, spans, given: None }
     }
 
     /// A side of which only what is left within groups counts.
-    pub fn within(grouped: &'a Grouped, groups: &'a Groups, min_activations: usize) -> Self {
-        Self::build(grouped.csr(), Metric::Within, Some(groups), |column, feature| {
-            let split = column.rows.partition_point(|&row| (row as usize) < groups.n_places());
-            let (own, (count, alone)) = (column.part(0..split), grouped.alone[feature]);
-            let squares = groups.squares_within(own, alone)?;
-            let stretch = (sum_of_squares(column) / squares).sqrt();
-            (split + count >= min_activations).then(|| (split, Centred::within(squares, split), stretch))
-        })
-    }
-
-    fn build(
-        csr: Csr<'a>,
-        metric: Metric,
-        groups: Option<&'a Groups>,
-        measure: impl Fn(Column, usize) -> Option<(usize, Centred, f64)> + Sync,
-    ) -> Self {
+    pub fn within(csr: Csr<'a>, groups: &'a Groups, min_activations: usize) -> Self {
         let csc = csr.transpose();
-        let candidate = |feature| {
+        let candidate = |ledger: &mut Ledger, feature| {
             let span = csc.span(feature);
-            let (split, centred, stretch) = measure(csc.column(span.clone()), feature)?;
-            Some((Candidate { feature: feature as u32, centred, stretch }, (span, split)))
+            let column = csc.column(span.clone());
+            if span.len() < min_activations {
+                return None;
+            }
+            let (centred, shares) = groups.measure(column, ORDERED, ledger)?;
+            let of_groups: f64 = shares.iter().map(|&(_, share)| f64::from(share) * f64::from(share)).sum();
+            let stretch = ((sum_of_squares(column) + of_groups) / centred.squares).sqrt();
+            Some((Candidate { feature: feature as u32, centred, stretch }, span, shares))
         };
-        let (candidates, columns) = (0..csr.n_features()).into_par_iter().filter_map(candidate).unzip();
-        let roster = Roster::new(metric, csr.n_rows(), csr.n_features(), candidates);
-        Self { csr, csc, roster, columns, groups }
+        let found = (0..csr.n_features()).into_par_iter().map_init(Ledger::default, candidate).flatten();
+        let mut candidates = Vec::new();
+        let (mut spans, mut shares) = (Vec::new(), Vec::new());
+        for (candidate, span, of_candidate) in found.collect::<Vec<_>>() {
+            candidates.push(candidate);
+            spans.push(span);
+            shares.push(of_candidate);
+        }
+        let roster = Roster::new(Metric::Within, csr.n_rows(), csr.n_features(), candidates);
+        let given = Given { groups, shares: Shares::new(&shares), rows: OnceLock::new() };
+        Self { csr, csc, roster, spans, given: Some(given) }
     }
 
-    /// The whole column, the rows of groups included.
     pub fn column(&self, candidate: u32) -> Column<'_> {
-        self.csc.column(self.columns[candidate as usize].0.clone())
-    }
-
-    /// The rows where the candidate fires, and those of its groups.
-    pub fn parts(&self, candidate: u32) -> (Column<'_>, Column<'_>) {
-        let (column, split) = (self.column(candidate), self.columns[candidate as usize].1);
-        (column.part(0..split), column.part(split..column.len()))
+        self.csc.column(self.spans[candidate as usize].clone())
     }
 
     /// The `top` best of the given partners, in order, by their exact scores.
@@ -94,11 +99,18 @@ impl<'a> Side<'a> {
         let mut seen = std::mem::take(&mut desk.seen);
         seen.resize(other.len(), NONE);
         let mut touched = Vec::new();
+        let mut touch = |partner: u32| {
+            if std::mem::replace(&mut seen[partner as usize], candidate) != candidate {
+                touched.push(partner);
+            }
+        };
         for &row in self.column(candidate).rows {
-            for partner in other.csr.row(row as usize).0.iter().filter_map(|&feature| other.candidate(feature)) {
-                if std::mem::replace(&mut seen[partner as usize], candidate) != candidate {
-                    touched.push(partner);
-                }
+            other.csr.row(row as usize).0.iter().filter_map(|&feature| other.candidate(feature)).for_each(&mut touch);
+        }
+        if let (Some(own), Some(given)) = (&self.given, &other.given) {
+            let rows = given.rows(other.len());
+            for &group in own.shares.column(candidate).rows {
+                rows.row(group as usize).0.iter().for_each(|&partner| touch(partner as u32));
             }
         }
         self.weigh(candidate, other, touched, desk);
@@ -122,25 +134,38 @@ impl<'a> Side<'a> {
 
     /// Put exact scores with the given partners on the desk.
     fn weigh(&self, candidate: u32, other: &Side, partners: impl IntoIterator<Item = u32>, desk: &mut Desk) {
-        let (own, centred) = (self.parts(candidate).0, &self.candidates[candidate as usize].centred);
-        desk.lay(own, self.n_rows);
+        let (own, centred) = (self.column(candidate), &self.candidates[candidate as usize].centred);
+        desk.values.resize(self.n_rows, 0.0);
         desk.partners.clear();
-        if let Some(groups) = self.groups {
-            groups.spread_means(own, &mut desk.means);
+        if let Some(Given { groups, .. }) = self.given {
+            groups.lay(own, &mut desk.values);
+            desk.ledger.enter(groups, own);
             desk.partners.extend(partners.into_iter().map(|partner| {
-                let (column, partner) = (other.parts(partner).0, &other.candidates[partner as usize]);
-                let product = groups.product_within(&desk.values, &desk.means, column);
+                let (column, partner) = (other.column(partner), &other.candidates[partner as usize]);
+                let product = groups.product(&desk.values, &desk.ledger, column);
                 (correlation(product, centred.squares, partner.centred.squares), partner.feature)
             }));
-            groups.clear_means(own, &mut desk.means);
+            desk.ledger.clear();
         } else {
+            for (&row, &value) in own.rows.iter().zip(own.values) {
+                desk.values[row as usize] = value;
+            }
             desk.partners.extend(partners.into_iter().map(|partner| {
                 let (column, partner) = (other.column(partner), &other.candidates[partner as usize]);
                 let score = self.metric.score(own, &desk.values, column, centred, &partner.centred, self.n_rows);
                 (score, partner.feature)
             }));
         }
-        desk.clear(own);
+        for &row in own.rows {
+            desk.values[row as usize] = 0.0;
+        }
+    }
+}
+
+impl Given<'_> {
+    /// The candidates by group.
+    fn rows(&self, n_candidates: usize) -> Csr<'_> {
+        self.rows.get_or_init(|| self.shares.rows(self.groups.len(), 1.0)).csr(n_candidates)
     }
 }
 
@@ -151,22 +176,7 @@ pub struct Desk {
     seen: Vec<u32>,
     /// One column by rows, zeros elsewhere.
     values: Vec<f32>,
-    /// Its mean in every group, zeros elsewhere.
-    means: Vec<f64>,
+    /// Its means by group.
+    ledger: Ledger,
     partners: Vec<Partner>,
-}
-
-impl Desk {
-    fn lay(&mut self, column: Column, n_rows: usize) {
-        self.values.resize(n_rows, 0.0);
-        for (&row, &value) in column.rows.iter().zip(column.values) {
-            self.values[row as usize] = value;
-        }
-    }
-
-    fn clear(&mut self, column: Column) {
-        for &row in column.rows {
-            self.values[row as usize] = 0.0;
-        }
-    }
 }

@@ -283,10 +283,6 @@ impl Column<'_> {
     pub fn len(&self) -> usize {
         self.rows.len()
     }
-
-    pub fn part(&self, span: Range<usize>) -> Self {
-        Self { rows: &self.rows[span.clone()], values: &self.values[span] }
-    }
 }
 
 #[cfg(test)]

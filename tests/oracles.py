@@ -139,6 +139,40 @@ def within_group_correlation(x, y, groups):
     return residuals(x).T @ residuals(y)
 
 
+def best_partners_within(x, y, groups, top=1, min_activations=1):
+    """The ``top`` columns of x with the largest partial Pearson r given the group for each column of y, as fractions.
+
+    After subtracting group means: c = sum(xy) - sum over groups of Sx Sy / n, v likewise, and a column with at most
+    1e-10 of its sum of squares left neither chooses nor is chosen. Lists of (index, r), shorter where x runs out.
+    """
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+
+    def residuals(matrix):
+        columns = []
+        for column in matrix.T:
+            left = [Fraction(float(v)) for v in column]
+            squares = sum(v * v for v in left)
+            for rows in members:
+                mean = sum(left[row] for row in rows) / len(rows)
+                for row in rows:
+                    left[row] -= mean
+            spread = sum(v * v for v in left)
+            taken = np.count_nonzero(column) >= min_activations and spread > Fraction(1, 10**10) * squares
+            columns.append((left, spread, taken))
+        return columns
+
+    columns_x = residuals(x)
+    found = []
+    for left_y, spread_y, taken_y in residuals(y):
+        ranked = []
+        for i, (left_x, spread_x, taken_x) in enumerate(columns_x):
+            if taken_x and taken_y:
+                c = sum(a * b for a, b in zip(left_x, left_y, strict=True))
+                ranked.append((-(c * abs(c)) / spread_x, i, float(c) / sqrt(spread_x * spread_y)))
+        found.append([(i, r) for _, i, r in sorted(ranked)[:top]])
+    return found
+
+
 def top_positions(x, k):
     """Rows where each column of x is positive, largest first, earlier row first: rows and values (F, k)."""
     positions, values = np.full((x.shape[1], k), -1), np.zeros((x.shape[1], k), dtype=np.float32)

@@ -61,6 +61,7 @@ def test_one_version():
     assert "version" not in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-@pytest.mark.parametrize("name", [name for name in vars(analogue) if not name.startswith("_")])
+# `kernels` is a folder without __init__.py, and there only once somebody has imported it
+@pytest.mark.parametrize("name", [name for name in vars(analogue) if not name.startswith("_") and name != "kernels"])
 def test_public_words_are_documented(name):
     assert getattr(analogue, name).__doc__

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import oracles
 from analogue import FeatureActivations, match
-from analogue.matching import pair_correlations
+from analogue.correlations import pair_correlations
 
 
 def codes(rng, tokens, features, density=0.15, signed=False):

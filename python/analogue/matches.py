@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _checks, rules
-from ._core import pair_correlations
-from .activations import FeatureActivations
 from .assignment import Graph, assign, optimum
+from .correlations import pair_correlations
+from .given import Activations, count_alone
 from .pairs import Counts, Pairs, Stage
 from .rules import DIRECTIONS, RULES, Candidates, Chosen
 
@@ -28,7 +28,7 @@ class Matches:
         For every B feature its best A features and their ``metric``, best first.
     best_b, corr_b : ndarray of int64 and float64, shape (F_A,) or (F_A, top)
         For every A feature its best B features. A feature that is no candidate has -1 and 0.0.
-    acts_a, acts_b : FeatureActivations
+    acts_a, acts_b : FeatureActivations or ActivationShards
         What was matched.
     metric : {"pearson", "cosine", "jaccard"}
         What partners were ranked by.
@@ -40,10 +40,15 @@ class Matches:
     corr_a: NDArray[np.float64]
     best_b: NDArray[np.int64]
     corr_b: NDArray[np.float64]
-    acts_a: FeatureActivations
-    acts_b: FeatureActivations
+    acts_a: Activations
+    acts_b: Activations
     metric: str = "pearson"
     given: NDArray[np.int64] | None = None
+
+    @property
+    def tokens_alone(self) -> int | None:
+        """Tokens that are alone in their group and carry nothing given it; None where no groups were given."""
+        return None if self.given is None else count_alone(self.given)
 
     @property
     def candidates(self) -> Candidates:
@@ -125,8 +130,7 @@ class Matches:
         return self.metric == "pearson" and self.given is None
 
     def _correlation(self, chosen: Chosen, given: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
-        a, b = ((acts.indptr, acts.indices, acts.values, acts.n_features) for acts in (self.acts_a, self.acts_b))
-        return pair_correlations(*a, *b, chosen.feature_a, chosen.feature_b, given)
+        return pair_correlations(self.acts_a, self.acts_b, chosen.feature_a, chosen.feature_b, given)
 
 
 def _columns(best: NDArray[Number]) -> NDArray[Number]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from . import _checks
 from .activations import FeatureActivations
-from .matching import match, pair_correlations
+from .correlations import pair_correlations
+from .matching import match
 from .pairs import Filter, Pairs
 
 if TYPE_CHECKING:

@@ -1,0 +1,148 @@
+"""Exact partners and correlations of activations in memory or in shards: the door to the sparse core."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _checks
+from ._core import Stream, best_partners
+from ._core import pair_correlations as core_pair_correlations
+from .activations import FeatureActivations
+from .given import Activations
+from .shards import ActivationShards
+
+DEFAULT_LIMIT = 2 << 30
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+Csr = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], int]
+Found = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]
+
+
+def check_same_tokens(acts_a: Activations, acts_b: Activations) -> None:
+    """Refuse two sides that do not hold the same tokens."""
+    for name, acts in (("acts_a", acts_a), ("acts_b", acts_b)):
+        if not isinstance(acts, FeatureActivations | ActivationShards):
+            raise TypeError(f"{name} must be FeatureActivations or ActivationShards, got {type(acts).__name__}")
+    if acts_a.n_tokens != acts_b.n_tokens:
+        raise ValueError(
+            f"acts_a and acts_b must hold the same tokens, got {acts_a.n_tokens} and {acts_b.n_tokens} of them"
+        )
+    for name in ("token_ids", "document_ids", "positions"):
+        a, b = getattr(acts_a, name), getattr(acts_b, name)
+        if a is not None and b is not None and not np.array_equal(a, b):
+            raise ValueError(f"acts_a and acts_b must hold the same tokens in one order, but their {name} differ")
+
+
+def memory_bytes(limit: int | str | None) -> int:
+    """Return a memory limit in bytes: a number, or text such as "500 MB" or "2GiB"; None is 2 GiB.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither, or no positive amount.
+    """
+    if limit is None:
+        return DEFAULT_LIMIT
+    if not isinstance(limit, str):
+        return _checks.integer("memory_limit", limit, minimum=1)
+    read = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", limit)
+    if read is None or read[2].upper() not in _UNITS or float(read[1]) == 0:
+        raise ValueError(f"memory_limit must be bytes or an amount such as '2GB' or '500 MiB', got {limit!r}")
+    return int(float(read[1]) * _UNITS[read[2].upper()])
+
+
+def sparse_best(
+    acts_a: Activations,
+    acts_b: Activations,
+    top: int,
+    min_activations: int,
+    metric: str,
+    groups: NDArray[np.int64] | None,
+    memory_limit: int | str | None = None,
+) -> Found:
+    """Find every feature's best partners, by the sparse core; see `match`.
+
+    With shards or a limit the tokens come in windows, pass after pass, and the answer is the same to the bit.
+    """
+    if in_memory(acts_a, acts_b) and memory_limit is None:
+        return best_partners(*_csr(acts_a), *_csr(acts_b), top, min_activations, metric, groups)
+    widths = (acts_a.n_features, acts_b.n_features)
+    limit = memory_bytes(memory_limit)
+    stream = Stream(acts_a.n_tokens, *widths, top, min_activations, metric, limit)
+    _run(stream, acts_a, acts_b)
+    found = stream.found()
+    assert found is not None
+    return found
+
+
+def pair_correlations(
+    acts_a: Activations,
+    acts_b: Activations,
+    feature_a: NDArray[np.int64],
+    feature_b: NDArray[np.int64],
+    given: NDArray[np.int64] | None = None,
+) -> NDArray[np.float64]:
+    """Correlate chosen pairs, plainly or given a group id for every token (its vocabulary id, say).
+
+    Given groups: the partial Pearson correlation after subtracting both features' means within each group;
+    0 where the variance within groups is below 1e-10 of the sum of squares.
+
+    Parameters
+    ----------
+    acts_a, acts_b : FeatureActivations or ActivationShards
+        Activations on the same tokens.
+    feature_a, feature_b : ndarray of int64, shape (n,)
+        The pairs.
+    given : ndarray of int64, shape (T,), optional
+        A group id for every token.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+    """
+    check_same_tokens(acts_a, acts_b)
+    return core_pair_correlations(*_csr(acts_a), *_csr(acts_b), feature_a, feature_b, given)
+
+
+def in_memory(acts_a: Activations, acts_b: Activations) -> bool:
+    """Say whether both sides are `FeatureActivations`."""
+    return isinstance(acts_a, FeatureActivations) and isinstance(acts_b, FeatureActivations)
+
+
+def _run(stream: Stream, acts_a: Activations, acts_b: Activations) -> None:
+    done = False
+    while not done:
+        for a, b in _windows(acts_a, acts_b, stream.window):
+            stream.feed(*_csr(a), *_csr(b))
+        done = stream.end_pass()
+
+
+def _windows(
+    acts_a: Activations, acts_b: Activations, most: int
+) -> Iterator[tuple[FeatureActivations, FeatureActivations]]:
+    """Cut the tokens where both sides together have at most ``most`` activations, and at the ends of shards."""
+    n_tokens = acts_a.n_tokens
+    ends = np.unique(np.concatenate([_ends(acts_a), _ends(acts_b)]))
+    rows = max(1, most * n_tokens // max(acts_a.nnz + acts_b.nnz, 1))
+    start = 0
+    while start < n_tokens:
+        stop = min(start + rows, int(ends[np.searchsorted(ends, start, side="right")]))
+        a, b = acts_a.rows(start, stop), acts_b.rows(start, stop)
+        while a.nnz + b.nnz > most and stop - start > 1:
+            stop = start + (stop - start) // 2
+            a, b = a.rows(0, stop - start), b.rows(0, stop - start)
+        yield a, b
+        start = stop
+
+
+def _ends(acts: Activations) -> NDArray[np.int64]:
+    return acts.offsets[1:] if isinstance(acts, ActivationShards) else np.array([acts.n_tokens])
+
+
+def _csr(acts: Activations) -> Csr:
+    whole = acts.to_activations() if isinstance(acts, ActivationShards) else acts
+    return whole.indptr, whole.indices, whole.values, whole.n_features

@@ -1,0 +1,136 @@
+"""Matching over shards and windows: the answer of memory, within a limit."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import analogue as an
+from analogue.correlations import _windows, memory_bytes
+from test_matching import codes
+
+METRICS = st.sampled_from(["pearson", "cosine", "jaccard"])
+
+
+def assert_equal(found, wanted):
+    for name in ("best_a", "corr_a", "best_b", "corr_b"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name), err_msg=name)
+
+
+@given(st.integers(0, 2**32 - 1), METRICS, st.integers(1, 3), st.booleans(), st.sampled_from([64, 200, 1000]))
+def test_shards_give_the_answer_of_memory_to_the_bit(tmp_path_factory, seed, metric, top, signed, entries):
+    rng = np.random.default_rng(seed)
+    x, y = codes(rng, 120, 63, signed=signed), codes(rng, 120, 7, signed=signed)
+    x[:, :3] = y[:, :3]
+    a, b = an.FeatureActivations.from_dense(x), an.FeatureActivations.from_dense(y)
+    wanted = an.match(a, b, top=top, metric=metric, backend="sparse")
+    path = tmp_path_factory.mktemp("shards")
+    shards = [an.ActivationShards.from_activations(*side, entries) for side in ((a, path / "a"), (b, path / "b"))]
+    for sides in (shards, (a, shards[1]), (a, b)):
+        assert_equal(an.match(*sides, top=top, metric=metric, memory_limit="1200 KiB"), wanted)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 16])
+def test_blocks_windows_and_threads_change_no_bit(threads, tmp_path):
+    """A limit that leaves room for a few features of B at a time, and for windows of some hundred tokens."""
+    code = """
+import sys, numpy as np, analogue as an
+rng = np.random.default_rng(0)
+ids = np.sort(rng.integers(0, 400, (3000, 9)), axis=1) + np.arange(9)
+sides = [an.FeatureActivations.from_topk(np.roll(ids, k, axis=0), rng.random((3000, 9)) + 0.1, 410) for k in (0, 1)]
+wanted = an.match(*sides, top=2, backend="sparse")
+for extra in (20_000, 200_000, 2_000_000):
+    found = an.match(*sides, top=2, memory_limit=(1 << 20) + 820 * (256 + 64) + extra)
+    assert all(np.array_equal(getattr(found, n), getattr(wanted, n)) for n in ("best_a", "corr_a", "best_b", "corr_b"))
+print(wanted.corr_a.sum().hex())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"RAYON_NUM_THREADS": str(threads), "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    alone = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"RAYON_NUM_THREADS": "1", "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == alone.stdout != ""
+
+
+PEAK = """
+import re, sys
+from pathlib import Path
+import analogue as an
+
+def memory(name):
+    return int(re.search(name + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+
+import threading, time
+a, b = (an.ActivationShards.load(f"{sys.argv[1]}/{side}") for side in "ab")
+before, peak, done = memory("RssAnon"), [0], threading.Event()
+
+def watch():
+    while not done.wait(0.002):
+        peak[0] = max(peak[0], memory("RssAnon"))
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+found = an.match(a, b, memory_limit=int(sys.argv[2]))
+done.set()
+watcher.join()
+print(peak[0] - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_the_limit_is_kept(tmp_path):
+    """Activations of 116 MB a side and sums of 67 MB, within 48 MB."""
+    rng = np.random.default_rng(0)
+    for side in "ab":
+        with an.ActivationShards.writer(tmp_path / side, 4096, 1 << 20) as writer:
+            for _ in range(15):
+                ids = rng.integers(0, 4096 // 32, (30_000, 32)) + 128 * np.arange(32)
+                writer.append(an.FeatureActivations.from_topk(ids, rng.random(ids.shape) + 0.1, 4096))
+    limit = 48 << 20
+    child = subprocess.run(
+        [sys.executable, "-c", PEAK, str(tmp_path), str(limit)],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert 1 << 20 < int(child.stdout) < limit
+
+
+def test_windows_hold_every_token_once():
+    rng = np.random.default_rng(0)
+    x = codes(rng, 200, 20) * (rng.random((200, 1)) ** 8 * 20).astype(int)  # some rows are full, most are empty
+    a, b = an.FeatureActivations.from_dense(x), an.FeatureActivations.from_dense(codes(rng, 200, 5))
+    for most in (1, 7, 60, 10**6):
+        windows = list(_windows(a, b, most))
+        assert sum(left.n_tokens for left, _ in windows) == 200
+        np.testing.assert_array_equal(np.concatenate([left.to_dense() for left, _ in windows]), a.to_dense())
+        np.testing.assert_array_equal(np.concatenate([right.to_dense() for _, right in windows]), b.to_dense())
+        assert all(left.nnz + right.nnz <= most or left.n_tokens == 1 for left, right in windows)
+
+
+def test_memory_limits_are_read():
+    assert memory_bytes(5) == 5
+    assert memory_bytes("2GB") == 2 * 10**9
+    assert memory_bytes(" 1.5 MiB") == 3 << 19
+    assert memory_bytes(None) == 2 << 30
+    for bad in ("much", "2 PB", "", "-1GB", "0"):
+        with pytest.raises(ValueError, match=r"^memory_limit must be bytes or an amount such as"):
+            memory_bytes(bad)
+    acts = an.FeatureActivations.from_dense(np.eye(3))
+    with pytest.raises(ValueError, match=r"^memory_limit must be at least \d+ bytes for these features, got 1000$"):
+        an.match(acts, acts, memory_limit=1000)
+    with pytest.raises(TypeError, match=r"^acts_b must be FeatureActivations or ActivationShards, got ndarray$"):
+        an.match(acts, np.eye(3))
