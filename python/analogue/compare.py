@@ -36,8 +36,12 @@ def compare_spaces(
     """
     settings = settings or Settings()
     acts = (a.recorded_activations(), b.recorded_activations())
-    matching = {"top": settings.partners, "min_activations": settings.min_activations, "device": device}
-    matches = match(*acts, **matching)  # type: ignore[arg-type]
+    matching: dict[str, Any] = {
+        "top": settings.partners,
+        "min_activations": settings.min_activations,
+        "device": device,
+    }
+    matches = match(*acts, **matching)
     spaces, labels = {"a": a, "b": b}, (a.labels, b.labels)
     stages = settings.filters(*labels)
     pairs = matches.pairs(**settings.rule).filter(*stages)

@@ -33,7 +33,7 @@ class SplitHalf:
     tokens, tokens_held_out : int
         Tokens of the half that was matched, and of the other.
     documents : int or None
-        Documents of the half that was matched; None without document ids.
+        Documents of the half that was matched; None where the tokens were cut in the middle.
     pairs : int
         Pairs chosen on the first half.
     mean_correlation, mean_correlation_held_out : float or None
@@ -73,8 +73,8 @@ def split_half(
     Parameters
     ----------
     acts_a, acts_b : FeatureActivations
-        Activations on the same tokens. With document ids the halves are documents drawn at random, else the first
-        and the second half of the tokens.
+        Activations on the same tokens. With the ids of two documents or more the halves are documents drawn at
+        random, else the first and the second half of the tokens.
     rule, k, direction
         See `Matches.pairs`.
     filters : iterable of Filter
