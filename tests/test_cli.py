@@ -393,6 +393,7 @@ def test_robustness_stands_in_the_run(run, tmp_path):
     assert table.equals(read.convergence)
     last = table.to_pylist()[-1]
     assert (last["pairs"], last["found"]) == (len(read.pairs), 1.0)
+    assert read.to_dict()["convergence"][-1] == last
     assert last["rsa"] == pytest.approx(read.scores["rsa"].observed)
     assert (out / "figures" / "convergence.png").is_file()
     bands = analogue.scores_by_multiplicity(read)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import oracles
-from analogue import FeatureActivations, convergence, filters, match, permutation_test, split_half
+from analogue import ActivationShards, FeatureActivations, convergence, filters, match, permutation_test, split_half
 
 DOCUMENTS = np.repeat(np.arange(20), 30)
 
@@ -123,6 +123,17 @@ def test_arrays_of_the_matching_are_cut_with_the_tokens(monkeypatch):
     assert [len(given) for _, given in seen] == [300, 600, 300, 300]
     for own, given in seen:
         np.testing.assert_array_equal(own, given)
+
+
+def test_sides_that_cannot_be_cut(tmp_path):
+    *_, acts = planted()
+    short = FeatureActivations.from_dense(np.ones((5, 3)))
+    shards = ActivationShards.from_activations(acts[1], tmp_path / "shards", 100)
+    for cut in (split_half, convergence):
+        with pytest.raises(ValueError, match="must hold the same tokens, got 600 and 5"):
+            cut(acts[0], short)
+        with pytest.raises(TypeError, match="acts_b must be in memory to be cut into parts"):
+            cut(acts[0], shards)
 
 
 @pytest.mark.parametrize("at", [[0.0], [1.5], [True], ["half"], [0]])

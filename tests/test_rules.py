@@ -176,6 +176,8 @@ def test_pairs_matched_by_something_else_carry_both(seed):
         np.testing.assert_array_equal(again.value, pairs.value)
     partial = Matches(*matches.candidates, *acts, given=tokens).pairs("b_to_a")
     np.testing.assert_array_equal(partial.value, matches.candidates.weight_a[:, 0])
+    real = match(*acts, given="token").pairs("b_to_a")
+    np.testing.assert_allclose(real.value, real.correlation_given_token, atol=1e-9)
     plain = match(*acts).pairs("b_to_a")
     assert plain.value is None
     np.testing.assert_array_equal(plain.weight, plain.correlation)

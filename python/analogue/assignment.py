@@ -48,8 +48,9 @@ class Graph(NamedTuple):
 def assign(graph: Graph) -> NDArray[np.int64]:
     """Return the edges of a one-to-one matching of largest total weight, as ascending positions.
 
-    A feature stays unmatched where that weighs more, so no bad pair is forced (original.md 3.18). Exact: rows bid for
-    their best columns, and shortest augmenting paths place those left over (Jonker and Volgenant 1987).
+    A feature stays unmatched where that weighs more: a perfect matching would tear good pairs apart to serve features
+    that have no good partner. Exact: rows bid for their best columns, and shortest augmenting paths place those left
+    over (Jonker and Volgenant 1987).
     """
     sizes = np.bincount(graph.a, minlength=len(graph.limit_a))
     b, weight = np.ascontiguousarray(graph.b), np.ascontiguousarray(graph.weight)

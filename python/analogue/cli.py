@@ -18,6 +18,7 @@ from .comparison import Comparison
 from .corpus import Corpus, same_tokenizer
 from .demo import run_demo
 from .grid import Grid, compare
+from .matching import METRICS
 from .rules import RULES
 from .runs import check_target
 from .settings import ASSIGNMENT_TOP, Settings
@@ -105,6 +106,8 @@ def compare_command(
     by: Annotated[
         str, typer.Option(help="Match by activations, or by directions: two dictionaries of one space.")
     ] = _DEFAULTS.by,
+    metric: Annotated[str, typer.Option(help=f"Match by {', '.join(METRICS)}.")] = _DEFAULTS.metric,
+    given: Annotated[str | None, typer.Option(help="Match by r given the token, or the bigram.")] = None,
     pairs: Annotated[str, typer.Option(help=f"Pairing rule: {', '.join(RULES)}.")] = _DEFAULTS.pairs,
     capacity: Annotated[int | None, typer.Option(help="Pairs a feature may have under --pairs capacity.")] = None,
     direction: Annotated[
@@ -156,6 +159,8 @@ def compare_command(
     check_target(out, overwrite=overwrite)
     settings = Settings(
         by=by,
+        metric=metric,
+        given=given,
         pairs=pairs,
         capacity=capacity,
         direction=direction,

@@ -12,6 +12,7 @@ from .comparison import MATCHED, Comparison, paired_rows
 from .direction_matches import DirectionMatches
 from .directions import match_directions, rows_in_common
 from .filters import firing
+from .given import count_alone
 from .matches import Matches
 from .matching import match
 from .multiplicity import BANDS, correlation_by_multiplicity, hubs, multiplicity_bands
@@ -40,7 +41,13 @@ def compare_spaces(
     """
     settings = settings or Settings()
     acts = (a.recorded_activations(), b.recorded_activations())
-    matching = {"top": settings.partners, "min_activations": settings.min_activations, "device": device}
+    matching: dict[str, Any] = {
+        "top": settings.partners,
+        "min_activations": settings.min_activations,
+        "device": device,
+        "metric": settings.metric,
+        "given": settings.given,
+    }
     spaces, labels = {"a": a, "b": b}, (a.labels, b.labels)
     stages = settings.filters(*labels)
     found: DirectionMatches | None = None
@@ -50,7 +57,7 @@ def compare_spaces(
         matches = found.matches(*acts)
         stages.insert(0, firing(*acts, settings.min_activations))
     else:
-        matches = match(*acts, **matching)  # type: ignore[arg-type]
+        matches = match(*acts, **matching)
     pairs = matches.pairs(**settings.rule).filter(*stages)
     rows = "decoder" if a.has_decoder and b.has_decoder else "activations"
     directions = paired_rows(spaces, pairs, rows)
@@ -128,7 +135,7 @@ def _scores(
 
 def _matched(matches: Matches, choices: Mapping[str, Pairs]) -> dict[str, Any]:
     """Describe the choices of either side: ``unique`` counts the partners that were chosen, not those who chose."""
-    found: dict[str, dict[str, Any]] = {name: {} for name in MATCHED}
+    found: dict[str, dict[str, Any]] = {name: {} for name in MATCHED[:-1]}
     candidates = matches.candidates
     firsts = {"a": candidates.best_b[:, 0], "b": candidates.best_a[:, 0]}
     for side, other in (("a", "b"), ("b", "a")):
@@ -142,4 +149,10 @@ def _matched(matches: Matches, choices: Mapping[str, Pairs]) -> dict[str, Any]:
         found["mutual_fraction"][side] = float((firsts[other][partners] == choosing).mean()) if n else None
         found["many_to_one"][other] = [[int(m), int(k)] for m, k in zip(partners_of, features, strict=True)]
         found["unique_fraction"][other] = len(times) / n if n else None
-    return found
+    return found | {"tokens_alone": _tokens_alone(matches)}
+
+
+def _tokens_alone(matches: Matches) -> int | None:
+    """Count the tokens that carry nothing given their id, or what matching was given: no other has the same."""
+    token_ids = matches.token_ids
+    return matches.tokens_alone if matches.given is not None or token_ids is None else count_alone(token_ids)

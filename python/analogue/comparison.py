@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     import pyarrow
 
 _OWN_KEYS = {"format", "versions", "sites", "rows", "metric", "settings", "stages", "features", "stores", "files"}
-MATCHED = ("candidates", "mean_best_correlation", "many_to_one", "unique_fraction", "mutual_fraction")
+MATCHED = (
+    "candidates",
+    "mean_best_correlation",
+    "many_to_one",
+    "unique_fraction",
+    "mutual_fraction",
+    "tokens_alone",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +129,7 @@ class Comparison:
         return [stage.to_dict() for stage in self.pairs.stages]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return sites, summary, row counters and scores as plain JSON values."""
+        """Return sites, summary, row counters, scores and convergence as plain JSON values."""
         summary = self.summary
         beyond = "share_given_token_above_0.1"
         kind = {"pairs_kind": self.settings.pairs, "rows": self.rows, "note": self.caveat, beyond: summary[beyond]}
@@ -131,6 +138,7 @@ class Comparison:
             "summary": summary,
             "stages": self._stages,
             "scores": [kind | score.to_dict() for score in self.scores.values()],
+            "convergence": None if self.convergence is None else self.convergence.to_pylist(),
         }
 
     def save(self, directory: str | Path, *, overwrite: bool = False, activations: bool = True) -> None:

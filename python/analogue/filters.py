@@ -79,14 +79,12 @@ def multiplicity(
 
     def keeps(pairs: Pairs) -> NDArray[np.bool_]:
         hub = pairs.feature_a if side == "a" else pairs.feature_b
-        times = _multiplicity(hub)
-        keep: NDArray[np.bool_] = times >= (minimum or 1)
-        if maximum is None:
-            return keep
-        if policy == "drop":
-            return np.asarray(keep & (times <= maximum))
+        if maximum is None or policy == "drop":
+            times = _multiplicity(hub)
+            return np.asarray((times >= (minimum or 1)) & (times <= (maximum or len(pairs))))
         order = None if policy == "first" else np.argsort(-pairs.weight, kind="stable")
-        return np.asarray(keep & (rank_within(hub, order) < maximum))
+        kept: NDArray[np.bool_] = rank_within(hub, order) < maximum
+        return kept if minimum is None else np.asarray(kept & (_multiplicity(hub) >= minimum))
 
     name = _band(f"pairs of {side.upper()}", minimum, maximum)
     return Filter(name if maximum is None else f"{name} {policy}", keeps)

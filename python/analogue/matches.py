@@ -46,6 +46,11 @@ class Matches:
     given: NDArray[np.int64] | None = None
 
     @property
+    def token_ids(self) -> NDArray[np.int64] | None:
+        """The vocabulary id of every token, where either side carries it."""
+        return self.acts_a.token_ids if self.acts_a.token_ids is not None else self.acts_b.token_ids
+
+    @property
     def tokens_alone(self) -> int | None:
         """Tokens that are alone in their group and carry nothing given it; None where no groups were given."""
         return None if self.given is None else count_alone(self.given)
@@ -86,17 +91,14 @@ class Matches:
         if rule == "assignment":
             return self._assignment()
         candidates = self.candidates
-        if rule == "capacity":
-            assert k is not None
-            chosen = rules.b_to_a(candidates) if direction == "b_to_a" else rules.a_to_b(candidates)
+        choose = {"a_to_b": rules.a_to_b, "union": rules.union}
+        chosen = choose.get(direction if rule == "capacity" else rule, rules.b_to_a)(candidates)
+        keep, name = np.ones(len(chosen.weight), dtype=bool), rule
+        if rule == "mutual":
+            keep = rules.is_mutual(chosen, candidates)
+        elif k is not None:
             hub = chosen.feature_a if direction == "b_to_a" else chosen.feature_b
             keep, name = rules.within_capacity(hub, chosen.weight, k), f"capacity {k} {direction}"
-        else:
-            choose = {"a_to_b": rules.a_to_b, "union": rules.union}.get(rule, rules.b_to_a)
-            chosen, name = choose(candidates), rule
-            keep = np.ones(len(chosen.weight), dtype=bool)
-            if rule == "mutual":
-                keep = rules.is_mutual(chosen, candidates)
         pairs = self._measured(chosen)
         return replace(pairs, stages=(Stage("candidates", pairs.counts),)).stage(name, keep)
 
@@ -115,7 +117,7 @@ class Matches:
         return replace(found, stages=stages)
 
     def _measured(self, chosen: Chosen) -> Pairs:
-        token_ids = self.acts_a.token_ids if self.acts_a.token_ids is not None else self.acts_b.token_ids
+        token_ids = self.token_ids
         return Pairs(
             chosen.feature_a,
             chosen.feature_b,

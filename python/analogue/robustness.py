@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from . import _checks
 from .activations import FeatureActivations
-from .correlations import pair_correlations
+from .correlations import check_same_tokens, pair_correlations
 from .matching import match
 from .pairs import Filter, Pairs
 
@@ -33,7 +33,7 @@ class SplitHalf:
     tokens, tokens_held_out : int
         Tokens of the half that was matched, and of the other.
     documents : int or None
-        Documents of the half that was matched; None without document ids.
+        Documents of the half that was matched; None where the tokens were cut in the middle.
     pairs : int
         Pairs chosen on the first half.
     mean_correlation, mean_correlation_held_out : float or None
@@ -73,8 +73,8 @@ def split_half(
     Parameters
     ----------
     acts_a, acts_b : FeatureActivations
-        Activations on the same tokens. With document ids the halves are documents drawn at random, else the first
-        and the second half of the tokens.
+        Activations on the same tokens. With the ids of two documents or more the halves are documents drawn at
+        random, else the first and the second half of the tokens.
     rule, k, direction
         See `Matches.pairs`.
     filters : iterable of Filter
@@ -91,10 +91,10 @@ def split_half(
     """
     rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
     chosen_by, filters = {"rule": rule, "k": k, "direction": direction}, tuple(filters)
+    sides = _in_memory(acts_a, acts_b)
     if acts_a.n_tokens < 2:
         raise ValueError(f"acts_a must hold at least 2 tokens to be split, got {acts_a.n_tokens}")
-    first, documents = _first_half(_ids("document_ids", (acts_a, acts_b)), acts_a.n_tokens, rng)
-    sides = (acts_a, acts_b)
+    first, documents = _first_half(_ids("document_ids", sides), acts_a.n_tokens, rng)
     pairs, again = (_pairs(_at(sides, rows), chosen_by, filters, _cut(matching, rows)) for rows in (first, ~first))
     held_out = _at(sides, ~first)
     tokens = _ids("token_ids", held_out)
@@ -151,7 +151,7 @@ def convergence(
     import pyarrow as pa
 
     chosen_by, filters = {"rule": rule, "k": k, "direction": direction}, tuple(filters)
-    sides = (acts_a, acts_b)
+    sides = _in_memory(acts_a, acts_b)
     documents = _ids("document_ids", sides)
     ends = _ends(at, acts_a.n_tokens)
     rows, parts = [], []
@@ -181,6 +181,14 @@ def convergence(
     scored = [name for name in rows[-1] if name not in (*counts, *numbers)]
     schema = dict.fromkeys(counts, pa.int64()) | dict.fromkeys((*numbers, *scored), pa.float64())
     return pa.Table.from_pylist(rows, pa.schema(schema))
+
+
+def _in_memory(acts_a: FeatureActivations, acts_b: FeatureActivations) -> Sides:
+    check_same_tokens(acts_a, acts_b)
+    for name, acts in (("acts_a", acts_a), ("acts_b", acts_b)):
+        if not isinstance(acts, FeatureActivations):
+            raise TypeError(f"{name} must be in memory to be cut into parts (see to_activations), got {acts!r}")
+    return acts_a, acts_b
 
 
 def _pairs(

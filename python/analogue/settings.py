@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _checks, filters
+from .given import GIVEN
 from .labels import Labels
+from .matching import METRICS
 from .nulls import NULLS
 from .pairs import Filter
 from .rules import DIRECTIONS, RULES
@@ -27,6 +29,10 @@ class Settings:
     by : {"activations", "directions"}
         What partners are matched by: how activations go together, or, for two dictionaries of one space, the cosine
         of their decoder rows, see `match_directions`.
+    metric : {"pearson", "cosine", "jaccard"}
+        How activations are taken to go together, see `match`; pairs carry their plain correlation whatever it is.
+    given : {"token", "bigram"} or None
+        Match by the correlation that is left given it, see `match`.
     pairs : {"mutual", "b_to_a", "a_to_b", "union", "capacity", "assignment"}
         The pairing rule, see `Matches.pairs`.
     capacity : int or None
@@ -64,6 +70,8 @@ class Settings:
     """
 
     by: str = "activations"
+    metric: str = "pearson"
+    given: str | None = None
     pairs: str = "mutual"
     capacity: int | None = None
     direction: str = "b_to_a"
@@ -89,6 +97,11 @@ class Settings:
         _checks.choice("by", self.by, BY)
         if self.by == "directions" and (self.split_half or self.convergence):
             raise ValueError("split_half and convergence need by=activations: directions are the same for any text")
+        _checks.choice("metric", self.metric, METRICS)
+        if self.given is not None:
+            _checks.choice("given", self.given, GIVEN)
+        if self.given is not None and (self.metric != "pearson" or self.by == "directions"):
+            raise ValueError(f"given needs metric=pearson and by=activations, got {self.metric} and {self.by}")
         self._check_rule()
         _checks.choice("junk", self.junk, (*filters.JUNK_RULES, "off"))
         _checks.choice("null", self.null, NULLS)
