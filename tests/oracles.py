@@ -52,6 +52,30 @@ def best_partners_by_fractions(x, y, top=1, candidates_x=None, candidates_y=None
     return found
 
 
+def best_partners_by_cosine(x, y, top=1, candidates_x=None, candidates_y=None):
+    """The ``top`` columns of x with the largest cosine for each column of y, in rational arithmetic.
+
+    For one y, cosine orders as sign(c) c^2 / sum(x^2) with c = sum(xy): ties are true ties and go to the lowest index.
+    Columns of zeros neither choose nor are chosen. Lists of (index, cosine), shorter where x runs out.
+    """
+
+    def parts(matrix, mask):
+        columns = [[Fraction(float(v)) for v in column] for column in matrix.T]
+        squares = [sum(v * v for v in column) for column in columns]
+        return columns, squares, [q > 0 and (mask is None or bool(mask[i])) for i, q in enumerate(squares)]
+
+    columns_x, squares_x, allowed_x = parts(x, candidates_x)
+    columns_y, squares_y, allowed_y = parts(y, candidates_y)
+    found = []
+    for j, column_y in enumerate(columns_y):
+        ranked = []
+        for i in [i for i in range(len(columns_x)) if allowed_x[i] and allowed_y[j]]:
+            c = sum(a * b for a, b in zip(columns_x[i], column_y, strict=True))
+            ranked.append((-(c * abs(c)) / squares_x[i], i, float(c) / sqrt(squares_x[i] * squares_y[j])))
+        found.append([(i, r) for _, i, r in sorted(ranked)[:top]])
+    return found
+
+
 def svcca(x, y, variance=0.99):
     """Mean cosine of the principal angles between the two principal subspaces, each from its covariance matrix."""
     import numpy as np
@@ -225,3 +249,34 @@ def hub_table(rows):
         grouped[hub].append(r)
     found = [(hub, len(own), sum(own) / len(own), min(own), max(own)) for hub, own in grouped.items()]
     return sorted(found, key=lambda row: (-row[1], row[0]))
+
+
+def best_rows(x, y, top=1, measure="cosine"):
+    """Rows of x by cosine with, or squared distance to, each row of y: lists of (index, value), best and lowest first.
+
+    Dots and squares of small whole numbers are exact; a cosine c orders as sign(c) c^2, a rational number.
+    """
+    found = []
+    for row in [[Fraction(float(v)) for v in row] for row in y]:
+        ranked = []
+        for i, other in enumerate([[Fraction(float(v)) for v in line] for line in x]):
+            dot = sum(a * b for a, b in zip(other, row, strict=True))
+            norms = sum(a * a for a in other) * sum(b * b for b in row)
+            if norms == 0:
+                continue
+            if measure == "distance":
+                distance = sum((a - b) ** 2 for a, b in zip(other, row, strict=True))
+                ranked.append((distance, i, float(distance)))
+            else:
+                ranked.append((-dot * abs(dot) / norms, i, float(dot) / sqrt(norms)))
+        found.append([(i, value) for _, i, value in sorted(ranked)[:top]])
+    return found
+
+
+def mean_of_best_assignment(cosines):
+    """Largest mean of a one-to-one assignment of a small matrix, by trying every one."""
+    from itertools import permutations
+
+    wide = cosines if cosines.shape[0] <= cosines.shape[1] else cosines.T
+    rows = np.arange(len(wide))
+    return max(wide[rows, list(chosen)].mean() for chosen in permutations(range(wide.shape[1]), len(wide)))

@@ -11,6 +11,7 @@ import oracles
 from analogue import ops
 from analogue.ops import correlation_best, infer_device
 
+ORACLES = {"pearson": oracles.best_partners_by_fractions, "cosine": oracles.best_partners_by_cosine}
 SIZES = ("_BLOCK", "_TOKENS", "_PIECE", "_SETTLED")
 
 
@@ -48,9 +49,11 @@ def problems(draw):
 @example((np.zeros((4, 0), np.float32), np.eye(4, 2, dtype=np.float32), None, None, 2, None))
 def test_both_directions_are_those_of_rational_arithmetic(problem):
     x, y, candidates_x, candidates_y, top, size = problem
-    found = with_blocks(size, x, y, top=top, candidates_x=candidates_x, candidates_y=candidates_y)
-    assert_partners(found[:2], oracles.best_partners_by_fractions(x, y, top, candidates_x, candidates_y), top)
-    assert_partners(found[2:], oracles.best_partners_by_fractions(y, x, top, candidates_y, candidates_x), top)
+    for metric, oracle in ORACLES.items():
+        masks = {"candidates_x": candidates_x, "candidates_y": candidates_y}
+        found = with_blocks(size, x, y, top=top, metric=metric, **masks)
+        assert_partners(found[:2], oracle(x, y, top, candidates_x, candidates_y), top)
+        assert_partners(found[2:], oracle(y, x, top, candidates_y, candidates_x), top)
 
 
 @pytest.mark.parametrize(("top", "size"), [(1, 100), (3, None)])
@@ -164,6 +167,7 @@ MATRIX = np.ones((3, 2))
         ((MATRIX.astype(str), MATRIX), {}, TypeError, "^x must be convertible to float32"),
         ((MATRIX, MATRIX), {"top": 0}, ValueError, "^top must be at least 1, got 0$"),
         ((MATRIX, MATRIX), {"top": 1.5}, TypeError, "^top must be an integer, got 1.5$"),
+        ((MATRIX, MATRIX), {"metric": "dot"}, ValueError, "^metric must be one of pearson, cosine"),
         ((MATRIX, MATRIX), {"candidates_x": [1, 0]}, TypeError, "^candidates_x must be bool, got dtype int64$"),
         ((MATRIX, MATRIX), {"candidates_y": [True]}, ValueError, r"^candidates_y must have one entry a column \(2\)"),
         ((MATRIX, MATRIX), {"device": "tpu"}, ValueError, "^device must be auto, cpu, cuda or cuda:N"),

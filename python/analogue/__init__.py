@@ -10,6 +10,8 @@ from .comparison import Comparison as Comparison
 from .corpus import Corpus as Corpus
 from .dictionaries import Dictionary as Dictionary
 from .dictionaries import load_dictionary as load_dictionary
+from .direction_matches import DirectionMatches as DirectionMatches
+from .directions import match_directions as match_directions
 from .grid import Grid as Grid
 from .grid import compare as compare
 from .grid import load_comparison as load_comparison

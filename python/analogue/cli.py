@@ -102,6 +102,9 @@ def compare_command(
     site_a: Annotated[list[str], typer.Option(help="Site of A, such as layers.2; the nth goes with the nth SAE.")] = [],  # noqa: B006
     sae_b: Annotated[list[str], typer.Option(help="SAE of B; none: the site's neurons.")] = [],  # noqa: B006
     site_b: Annotated[list[str], typer.Option(help="Site of B; none: the SAE's own.")] = [],  # noqa: B006
+    by: Annotated[
+        str, typer.Option(help="Match by activations, or by directions: two dictionaries of one space.")
+    ] = _DEFAULTS.by,
     pairs: Annotated[str, typer.Option(help=f"Pairing rule: {', '.join(RULES)}.")] = _DEFAULTS.pairs,
     capacity: Annotated[int | None, typer.Option(help="Pairs a feature may have under --pairs capacity.")] = None,
     direction: Annotated[
@@ -152,6 +155,7 @@ def compare_command(
     arguments |= {"command": "compare", "text": [str(path) for path in text]}
     check_target(out, overwrite=overwrite)
     settings = Settings(
+        by=by,
         pairs=pairs,
         capacity=capacity,
         direction=direction,

@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .comparison import MATCHED, Comparison, paired_rows
+from .direction_matches import DirectionMatches
+from .directions import match_directions, rows_in_common
+from .filters import firing
 from .matches import Matches
 from .matching import match
 from .multiplicity import BANDS, correlation_by_multiplicity, hubs, multiplicity_bands
@@ -33,6 +36,7 @@ def compare_spaces(
     """Compare two feature spaces that were captured on the same tokens.
 
     The stages are, in this order: candidates, pairing rule, multiplicity, one-to-one, correlation bands, junk, score.
+    Pairs that are matched by directions must fire often enough before all other filters.
     """
     settings = settings or Settings()
     acts = (a.recorded_activations(), b.recorded_activations())
@@ -41,9 +45,16 @@ def compare_spaces(
         "min_activations": settings.min_activations,
         "device": device,
     }
-    matches = match(*acts, **matching)
     spaces, labels = {"a": a, "b": b}, (a.labels, b.labels)
     stages = settings.filters(*labels)
+    found: DirectionMatches | None = None
+    if settings.by == "directions":
+        pair = (a.loaded_dictionary(), b.loaded_dictionary())
+        found = match_directions(*pair, on=rows_in_common(*pair), top=settings.partners, device=device)
+        matches = found.matches(*acts)
+        stages.insert(0, firing(*acts, settings.min_activations))
+    else:
+        matches = match(*acts, **matching)
     pairs = matches.pairs(**settings.rule).filter(*stages)
     rows = "decoder" if a.has_decoder and b.has_decoder else "activations"
     directions = paired_rows(spaces, pairs, rows)
@@ -59,7 +70,8 @@ def compare_spaces(
         scores=_scores(directions, settings, progress),
         rows=rows,
         directions=directions,
-        matched=_matched(matches),
+        matched=_matched(matches, choices),
+        direction_match=None if found is None else found.to_dict(*acts),
         hubs={side: hubs(chosen, side, labels=labels) for side, chosen in choices.items()},
         multiplicity={side: correlation_by_multiplicity(chosen, side) for side, chosen in choices.items()},
         split_half=split_half(*acts, **again, seed=settings.seed) if settings.split_half else None,
@@ -118,12 +130,11 @@ def _scores(
     )
 
 
-def _matched(matches: Matches) -> dict[str, Any]:
+def _matched(matches: Matches, choices: Mapping[str, Pairs]) -> dict[str, Any]:
     """Describe the choices of either side: ``unique`` counts the partners that were chosen, not those who chose."""
     found: dict[str, dict[str, Any]] = {name: {} for name in MATCHED}
     candidates = matches.candidates
     firsts = {"a": candidates.best_b[:, 0], "b": candidates.best_a[:, 0]}
-    weights = {"a": candidates.weight_b[:, 0], "b": candidates.weight_a[:, 0]}
     for side, other in (("a", "b"), ("b", "a")):
         choosing = np.flatnonzero(firsts[side] >= 0)
         partners = firsts[side][choosing]
@@ -131,7 +142,7 @@ def _matched(matches: Matches) -> dict[str, Any]:
         partners_of, features = np.unique(times, return_counts=True)
         n = len(choosing)
         found["candidates"][side] = n
-        found["mean_best_correlation"][side] = float(weights[side][choosing].mean()) if n else None
+        found["mean_best_correlation"][side] = choices[other].counts.mean_correlation
         found["mutual_fraction"][side] = float((firsts[other][partners] == choosing).mean()) if n else None
         found["many_to_one"][other] = [[int(m), int(k)] for m, k in zip(partners_of, features, strict=True)]
         found["unique_fraction"][other] = len(times) / n if n else None

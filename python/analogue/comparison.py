@@ -51,6 +51,9 @@ class Comparison:
     hubs, multiplicity : dict of {"a", "b"} to pyarrow.Table
         Before any rule: the features that most features of the other side choose, and the correlations in bands of
         how many do; see `hubs` and `correlation_by_multiplicity`.
+    direction_match : dict or None
+        What the two dictionaries share by their directions, see `DirectionMatches.to_dict`; None for pairs that were
+        matched by activations.
     split_half : SplitHalf or None
     convergence : pyarrow.Table or None
         Where the settings ask for them.
@@ -68,6 +71,7 @@ class Comparison:
     hubs: dict[str, pyarrow.Table]
     multiplicity: dict[str, pyarrow.Table]
     settings: Settings
+    direction_match: dict[str, Any] | None = None
     split_half: SplitHalf | None = None
     convergence: pyarrow.Table | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -82,6 +86,8 @@ class Comparison:
         """One sentence where the pairing null does not hold for these pairs, whatever the scores, else None."""
         if self.rows == "activations":
             return "pairs were chosen by the correlation of the very rows that are scored, so p is no evidence"
+        if self.settings.by == "directions":
+            return "pairs were chosen by the cosine of the very decoder rows that are scored, so p is no evidence"
         most = self.pairs.counts.highest_multiplicity
         if most > 1:
             return (
@@ -106,6 +112,7 @@ class Comparison:
             "share_given_token_above_0.1": None if given is None else float((given > 0.1).mean()),
             **self.matched,
             "assignment": optimum,
+            "directions": self.direction_match,
             "split_half": None if self.split_half is None else asdict(self.split_half),
             "verdict": None,
         }
@@ -228,6 +235,7 @@ class Comparison:
             split_half=None if summary["split_half"] is None else SplitHalf(**summary["split_half"]),
             convergence=table("convergence") if settings.convergence else None,
             settings=settings,
+            direction_match=summary["directions"],
             provenance={name: value for name, value in manifest.items() if name not in _OWN_KEYS},
         )
 

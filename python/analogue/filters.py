@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _checks
+from .activations import FeatureActivations
 from .labels import Labels
 from .pairs import Filter, Pairs
 from .rules import rank_within
@@ -38,6 +39,17 @@ def correlation(minimum: float | None = None, maximum: float | None = None, of: 
         return np.asarray((r >= low) & (r <= high))
 
     return Filter(_band("r" if of == "plain" else "r given token", minimum, maximum), keeps)
+
+
+def firing(acts_a: FeatureActivations, acts_b: FeatureActivations, minimum: int) -> Filter:
+    """Keep pairs whose two features fire on at least ``minimum`` tokens, for pairs that were not matched on tokens."""
+    least = _checks.integer("minimum", minimum, minimum=0)
+
+    def keeps(pairs: Pairs) -> NDArray[np.bool_]:
+        counts = (acts_a.firing_counts[pairs.feature_a], acts_b.firing_counts[pairs.feature_b])
+        return np.asarray(np.minimum(*counts) >= least)
+
+    return Filter(f"fires on {least} tokens", keeps)
 
 
 def multiplicity(

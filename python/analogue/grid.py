@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from .capture import capture
 from .compare import Progress, compare_spaces
 from .comparison import Comparison
 from .corpus import Corpus
+from .directions import rows_in_common
 from .files import write_json
 from .labels import top_contexts
 from .provenance import run_record
@@ -218,6 +220,8 @@ def compare_grid(
 ) -> Grid:
     """Compare as `compare` does, and a control that should share nothing with side B: its first site with B's first."""
     sides = {"a": side_a, "b": side_b} | ({} if control is None else {"control": control})
+    if settings is not None and settings.by == "directions":
+        _refuse_other_spaces([side for key, side in sides.items() if key != "b"], side_b)
     spaces = {key: _spaces(side, corpus, batch_size, device, f"model {key}", progress) for key, side in sides.items()}
     arguments = arguments or {}
 
@@ -230,6 +234,13 @@ def compare_grid(
     cells = {(a.site, b.site): compared("a", role, a, b) for a in spaces["a"] for b in spaces["b"]}
     held = None if control is None else compared("control", "control", spaces["control"][0], spaces["b"][0])
     return Grid(cells, held, run_record(sides, corpus, arguments))
+
+
+def _refuse_other_spaces(sides: Sequence[Side], side_b: Side) -> None:
+    """Say before anything is captured that directions cannot be compared."""
+    for side in sides:
+        for (site, dictionary), (site_b, other) in product(side.dictionaries.items(), side_b.dictionaries.items()):
+            rows_in_common(dictionary, other, (f"{side.name} {site}".strip(), f"{side_b.name} {site_b}".strip()))
 
 
 def _spaces(
@@ -245,7 +256,8 @@ def _spaces(
     )
     spaces = []
     for site, acts in captured.items():
-        w_dec = side.dictionaries[site].w_dec
+        dictionary = side.dictionaries[site]
+        w_dec = dictionary.w_dec
         directions = None if w_dec is None else w_dec.detach().cpu().float().numpy()
-        spaces.append(FeatureSpace(site, top_contexts(acts, corpus), acts, directions))
+        spaces.append(FeatureSpace(site, top_contexts(acts, corpus), acts, directions, dictionary=dictionary))
     return spaces

@@ -16,6 +16,8 @@ from . import _checks
 if TYPE_CHECKING:
     from torch import Tensor
 
+METRICS = ("pearson", "cosine")
+
 # A column whose variance is at most this share of its mean square is constant up to rounding.
 _VARIANCE_FLOOR = 1e-12
 # Correlations closer than this are ties: float64 sums cannot order equal correlations of different columns.
@@ -56,13 +58,14 @@ def correlation_best(
     y: ArrayLike,
     *,
     top: int = 1,
+    metric: str = "pearson",
     candidates_x: ArrayLike | None = None,
     candidates_y: ArrayLike | None = None,
     device: str = "auto",
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
     """Find the most correlated columns of x for every column of y, and of y for every column of x.
 
-    Largest signed Pearson correlation (population moments), without the F_X x F_Y matrix: float32 products of
+    Largest signed Pearson correlation (population moments) or cosine, without the F_X x F_Y matrix: float32 products of
     standardised columns, one block of y at a time, then everything within their rounding error of the cut again in
     float64. Correlations closer than 1e-12 are ties and go to the lowest index. On CUDA with ``top=1`` the choice is
     the Triton kernel's, made in float32; the correlation returned for it is float64 all the same. Memory beside the
@@ -74,8 +77,11 @@ def correlation_best(
         One row a token; taken as float32.
     top : int
         Partners kept for each column.
+    metric : {"pearson", "cosine"}
+        ``cosine`` leaves the columns uncentred.
     candidates_x, candidates_y : array_like of bool, shape (F_X,) and (F_Y,), optional
-        Columns that take part. A column whose variance is at most 1e-12 of its mean square never does.
+        Columns that take part. A column whose variance is at most 1e-12 of its mean square never does, nor, by
+        cosine, a column of zeros.
     device : str
         See `infer_device`.
 
@@ -93,19 +99,21 @@ def correlation_best(
         If x or y is not numeric, a mask is not bool, or ``top`` is no integer.
     ValueError
         If x and y are no finite matrices with one number of rows, a mask does not have one entry a column, ``top``
-        is below 1, or there is no such device.
+        is below 1, the metric is none of these, or there is no such device.
     """
     top = _checks.integer("top", top, minimum=1)
+    centred = _checks.choice("metric", metric, METRICS) == "pearson"
     dense_x, dense_y = _matrix("x", x), _matrix("y", y)
     if len(dense_x) != len(dense_y):
         raise ValueError(f"x and y must have one number of rows, got {len(dense_x)} and {len(dense_y)}")
     mask_x = _mask("candidates_x", candidates_x, dense_x.shape[1])
     mask_y = _mask("candidates_y", candidates_y, dense_y.shape[1])
     place = infer_device(device)
-    side_x, side_y = _Columns.of(dense_x, mask_x, place), _Columns.of(dense_y, mask_y, place)
+    side_x = _Columns.of(dense_x, mask_x, place, centred=centred)
+    side_y = _Columns.of(dense_y, mask_y, place, centred=centred)
     best_x, best_y = _Best.none(side_y, side_x, top), _Best.none(side_x, side_y, top)
     if len(side_x) and len(side_y):
-        if place != "cpu" and top == 1:
+        if place != "cpu" and top == 1 and centred:
             best_x.fill_by_kernel()
             best_y.fill_by_kernel()
         else:
@@ -124,7 +132,7 @@ class _Columns:
     width: int  # columns of the side, candidates or not
 
     @classmethod
-    def of(cls, dense: NDArray[np.float32], mask: NDArray[np.bool_], device: str) -> _Columns:
+    def of(cls, dense: NDArray[np.float32], mask: NDArray[np.bool_], device: str, *, centred: bool = True) -> _Columns:
         import torch
 
         values = torch.from_numpy(dense).to(device)
@@ -132,7 +140,8 @@ class _Columns:
         varies = torch.zeros(dense.shape[1], dtype=torch.bool, device=device)
         for piece in _slices(dense.shape[1], _PIECE):
             block = values[:, piece].double()
-            mean[piece] = block.mean(0)
+            if centred:
+                mean[piece] = block.mean(0)
             squares = (block - mean[piece]).square().sum(0)
             norm[piece] = squares.sqrt()
             varies[piece] = squares > _VARIANCE_FLOOR * block.square().sum(0)

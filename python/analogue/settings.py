@@ -12,6 +12,7 @@ from .pairs import Filter
 from .rules import DIRECTIONS, RULES
 from .similarity import MEASURES
 
+BY = ("activations", "directions")
 ASSIGNMENT_TOP = 8
 # The sides whose features may have many pairs under a rule; under "capacity" it depends on the direction.
 _HUBS = {"b_to_a": ("a",), "a_to_b": ("b",), "union": ("a", "b"), "mutual": (), "assignment": ()}
@@ -23,6 +24,9 @@ class Settings:
 
     Attributes
     ----------
+    by : {"activations", "directions"}
+        What partners are matched by: how activations go together, or, for two dictionaries of one space, the cosine
+        of their decoder rows, see `match_directions`.
     pairs : {"mutual", "b_to_a", "a_to_b", "union", "capacity", "assignment"}
         The pairing rule, see `Matches.pairs`.
     capacity : int or None
@@ -38,7 +42,7 @@ class Settings:
     one_to_one : {"strict", "best", "first"} or None
         Keep every feature at most once; mutual and assignment pairs are one-to-one already.
     min_activations : int
-        Tokens a feature must fire on to be a candidate.
+        Tokens a feature must fire on to be a candidate; matched by directions, to stay.
     min_correlation, max_correlation : float or None
         The correlation band.
     min_correlation_given_token : float or None
@@ -59,6 +63,7 @@ class Settings:
         Pair and score growing parts of the text too, see `convergence`.
     """
 
+    by: str = "activations"
     pairs: str = "mutual"
     capacity: int | None = None
     direction: str = "b_to_a"
@@ -81,6 +86,9 @@ class Settings:
     convergence: bool = False
 
     def __post_init__(self) -> None:
+        _checks.choice("by", self.by, BY)
+        if self.by == "directions" and (self.split_half or self.convergence):
+            raise ValueError("split_half and convergence need by=activations: directions are the same for any text")
         self._check_rule()
         _checks.choice("junk", self.junk, (*filters.JUNK_RULES, "off"))
         _checks.choice("null", self.null, NULLS)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .activations import FeatureActivations
+from .dictionaries import Dictionary
 from .files import sha256
 from .labels import Labels
 
@@ -33,6 +34,8 @@ class FeatureSpace:
         Decoder directions; None when the features have none, or when the space was read back from a run.
     has_decoder : bool
         Whether the features have decoder directions, be they here or not.
+    dictionary : Dictionary or None
+        What the features were read with; None when the space was read back from a run.
     """
 
     site: str
@@ -40,6 +43,7 @@ class FeatureSpace:
     activations: FeatureActivations | None
     directions: NDArray[np.float32] | None = None
     has_decoder: bool = False
+    dictionary: Dictionary | None = None
 
     def __post_init__(self) -> None:
         if self.directions is not None:
@@ -70,6 +74,12 @@ class FeatureSpace:
         if self.activations is None:
             raise ValueError(f"the activations of {self.site} were not saved with this run (--no-activations)")
         return self.activations
+
+    def loaded_dictionary(self) -> Dictionary:
+        """Return the dictionary, or say that the space was read back without it."""
+        if self.dictionary is None:
+            raise ValueError(f"the dictionary of {self.site} was not saved with this run: load it again")
+        return self.dictionary
 
     def write(self, folder: Path, labels_name: str, activations_name: str | None) -> Store:
         """Write labels and (given a name for them) activations; return where they stand and their SHA-256."""

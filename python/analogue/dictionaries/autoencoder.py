@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from .base import Codes, Dictionary
@@ -122,6 +122,35 @@ class SparseAutoencoder(Dictionary):
     def device(self) -> torch.device:
         """Where the tensors are, and where encoding takes place."""
         return self.w_enc.device
+
+    def fold_thresholds(self) -> SparseAutoencoder:
+        """Return the same autoencoder in the gauge where every threshold is 1.
+
+        Encoder rows and biases are divided by the thresholds and decoder rows multiplied by them, so features come
+        out divided by their threshold and reconstructions stay (SAE Match; Balagansky et al. 2025). Decoder
+        norms that features are measured by (``scale``) are folded in too. What is left in the rows is how far a
+        feature moves the activations at the moment it fires, on one scale for all features and dictionaries.
+
+        Raises
+        ------
+        ValueError
+            If the nonlinearity is no JumpReLU, or a threshold is not positive.
+        """
+        if not isinstance(self.nonlinearity, JumpReLU):
+            kind = type(self.nonlinearity).__name__
+            raise ValueError(f"fold_thresholds needs a threshold for every feature (JumpReLU), got {kind}")
+        threshold = self.nonlinearity.threshold
+        if wrong := int((threshold <= 0).sum()):
+            raise ValueError(f"fold_thresholds needs positive thresholds, got {wrong} that are not")
+        gain = threshold.reciprocal() if self.scale is None else self.scale / threshold
+        return replace(
+            self,
+            w_enc=self.w_enc * gain[:, None],
+            b_enc=self.b_enc * gain,
+            w_dec=self.w_dec / gain.clamp(min=1e-30)[:, None],  # a decoder row of length 0 stays so
+            nonlinearity=JumpReLU(threshold.new_ones(threshold.shape)),
+            scale=None,
+        )
 
     def _pre_activations(self, x: Tensor) -> Tensor:
         centred = x if self.b_pre is None else x - self.b_pre

@@ -32,6 +32,8 @@ def tables(result: Comparison | Grid, top: int = 8) -> Iterator[Table]:
     yield _best_pairs(shown, top)
     yield _hubs(shown, top)
     yield _correlations(named)
+    if any(comparison.direction_match is not None for comparison in named.values()):
+        yield _directions(named)
     if any(comparison.split_half is not None for comparison in named.values()):
         yield _split_halves(named)
     for name, comparison in named.items():
@@ -146,6 +148,31 @@ def _split_halves(named: dict[str, Comparison]) -> Table:
             plain = (half.mean_correlation, half.mean_correlation_held_out)
             beyond = (half.mean_given_token, half.mean_given_token_held_out)
             table.add_row(name, str(half.pairs), *map(_number, (*plain, *beyond, half.found_again)))
+    return table
+
+
+def _directions(named: dict[str, Comparison]) -> Table:
+    """Show what two dictionaries of one space share; "chance" is the mean max cosine of random directions."""
+    table = _new(
+        "Directions in common: mean max cosine, one-to-one mean (PW-MCC), and latents that both sides have",
+        ("A x B", "rows"),
+        ("A in B", "B in A", "chance", "PW-MCC", "same id", "shared of A", "of B"),
+    )
+    for name, comparison in named.items():
+        if (found := comparison.direction_match) is not None:
+            table.add_section()
+            for row, (kind, means) in enumerate(found["mean_max_cosine"].items()):
+                chance, same = found["mean_max_cosine_by_chance"][kind]["a"], found["same_id"][kind]["a"]
+                assigned = found["pw_mcc"]["value"] if row == 0 and found["pw_mcc"] else None
+                shared = found["shared"] if row == 0 else {"a": None, "b": None}
+                numbers = (means["a"], means["b"], chance, assigned, same, shared["a"], shared["b"])
+                table.add_row(name if row == 0 else "", kind, *map(_number, numbers))
+                if same is not None and same > 0.5:
+                    table.caption = (
+                        "same id: most latents have their own number's partner, so the dictionaries began with the\n"
+                        "same weights, and share what training left of these"
+                    )
+                    table.caption_justify = "left"
     return table
 
 
