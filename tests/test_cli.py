@@ -339,6 +339,27 @@ def test_rules_of_many_to_one(run, tmp_path, options, stages, highest):
     assert (read.caveat is None) == (read.pairs.counts.highest_multiplicity == 1)
 
 
+@pytest.mark.parametrize("options", [["--metric", "jaccard"], ["--metric", "cosine"], ["--given", "bigram"]])
+def test_other_ways_to_match(run, tmp_path, options):
+    status, _, err = run(*ONE_CELL, *TINY, *options, "--out", tmp_path / "run")
+    assert status == 0, err
+    found = analogue.load_comparison(tmp_path / "run")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    ids = found.spaces["a"].activations.token_ids
+    if options[0] == "--given":
+        assert found.pairs.metric == "pearson"
+        assert summary["tokens_alone"] > (np.unique(ids, return_counts=True)[1] == 1).sum()
+    else:
+        assert found.pairs.metric == options[1]
+        assert summary["tokens_alone"] == (np.unique(ids, return_counts=True)[1] == 1).sum()
+    x, y = (found.spaces[side].activations.dense_columns(getattr(found.pairs, f"feature_{side}")) for side in "ab")
+    for row in (0, len(found.pairs) - 1):
+        assert np.corrcoef(x[row], y[row])[0, 1] == pytest.approx(found.pairs.correlation[row], abs=1e-5)
+        if options[1] == "jaccard":
+            both, either = ((x[row] > 0) & (y[row] > 0)).sum(), ((x[row] > 0) | (y[row] > 0)).sum()
+            assert found.pairs.weight[row] == pytest.approx(both / either, abs=1e-9)
+
+
 def test_assignment(run, tmp_path):
     out = tmp_path / "run"
     assert run(*ONE_CELL, *TINY, "--pairs", "assignment", "--out", out)[0] == 0
