@@ -8,18 +8,22 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import oracles
-from analogue import ops
+from analogue import blocks, columns, ops
 from analogue.ops import correlation_best, infer_device
 
-ORACLES = {"pearson": oracles.best_partners_by_fractions, "cosine": oracles.best_partners_by_cosine}
-SIZES = ("_BLOCK", "_TOKENS", "_PIECE", "_SETTLED")
+ORACLES = {
+    "pearson": oracles.best_partners_by_fractions,
+    "cosine": oracles.best_partners_by_cosine,
+    "jaccard": oracles.best_partners_by_jaccard,
+}
+SIZES = ((blocks, "_BLOCK"), (blocks, "_TOKENS"), (blocks, "_ROWS"), (blocks, "_PENDING"), (columns, "_CELLS"))
 
 
 def with_blocks(size, x, y, **options):
     """Search on the CPU with every block of the given size (None: as it is)."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in SIZES if size else ():
-            patch.setattr(ops, name, size)
+        for module, name in SIZES if size else ():
+            patch.setattr(module, name, size)
         return correlation_best(x, y, device="cpu", **options)
 
 
@@ -130,7 +134,7 @@ def test_the_answer_does_not_hang_on_what_the_caller_allows_torch():
     torch.set_float32_matmul_precision("medium")
     try:
         found = correlation_best(x, y)
-        with ops._full_precision():
+        with blocks._full_precision():
             assert torch.get_float32_matmul_precision() == "highest"
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
@@ -144,11 +148,12 @@ def test_the_kernel_path_gives_the_same_partners(n, fx, fy):
     x, y = rng.normal(size=(n, fx)).astype(np.float32), rng.normal(size=(n, fy)).astype(np.float32)
     x[:, 2], allowed = 1.5, np.arange(fy) % 5 != 0
     place = infer_device("auto")
-    side_x, side_y = ops._Columns.of(x, np.ones(fx, dtype=bool), place), ops._Columns.of(y, allowed, place)
+    side_x = columns.Columns.of("x", torch.from_numpy(x).to(place), np.ones(fx, dtype=bool), "pearson", place)
+    side_y = columns.Columns.of("y", torch.from_numpy(y).to(place), allowed, "pearson", place)
     expected = correlation_best(x, y, candidates_y=allowed, device="cpu")
     for own, other, (index, corr) in ((side_y, side_x, expected[:2]), (side_x, side_y, expected[2:])):
-        best = ops._Best.none(own, other, 1)
-        best.fill_by_kernel()
+        best = blocks.Best(own, other, 1)
+        ops._fill_by_kernel(best)
         found = best.arrays()
         assert np.array_equal(found[0], index)
         np.testing.assert_allclose(found[1], corr, atol=1e-12)
@@ -167,7 +172,12 @@ MATRIX = np.ones((3, 2))
         ((MATRIX.astype(str), MATRIX), {}, TypeError, "^x must be convertible to float32"),
         ((MATRIX, MATRIX), {"top": 0}, ValueError, "^top must be at least 1, got 0$"),
         ((MATRIX, MATRIX), {"top": 1.5}, TypeError, "^top must be an integer, got 1.5$"),
-        ((MATRIX, MATRIX), {"metric": "dot"}, ValueError, "^metric must be one of pearson, cosine"),
+        (
+            (MATRIX, MATRIX),
+            {"metric": "dot"},
+            ValueError,
+            "^metric must be one of pearson, cosine, jaccard",
+        ),
         ((MATRIX, MATRIX), {"candidates_x": [1, 0]}, TypeError, "^candidates_x must be bool, got dtype int64$"),
         ((MATRIX, MATRIX), {"candidates_y": [True]}, ValueError, r"^candidates_y must have one entry a column \(2\)"),
         ((MATRIX, MATRIX), {"device": "tpu"}, ValueError, "^device must be auto, cpu, cuda or cuda:N"),
