@@ -16,7 +16,7 @@ ORACLES = {
     "cosine": oracles.best_partners_by_cosine,
     "jaccard": oracles.best_partners_by_jaccard,
 }
-SIZES = ((blocks, "_BLOCK"), (blocks, "_TOKENS"), (blocks, "_ROWS"), (blocks, "_PENDING"), (columns, "_CELLS"))
+SIZES = ((blocks, "BLOCK"), (blocks, "_TOKENS"), (blocks, "_ROWS"), (blocks, "_PENDING"), (columns, "_CELLS"))
 
 
 def with_blocks(size, x, y, **options):

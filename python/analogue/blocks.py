@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Jaccard indices are quotients of whole numbers and need no such margin.
 _TIE = {"pearson": 1e-12, "cosine": 1e-12, "jaccard": 0.0}
 
-_BLOCK = 4096  # columns of each side whose products are in memory at once: 67 MB
+BLOCK = 4096  # columns of each side whose products are in memory at once: 67 MB
 _TOKENS = 1024  # tokens that one float32 product sums: this, not n, bounds its rounding error
 _ROWS = 256  # rows of the block that are searched at once
 _PENDING = 1 << 20  # contenders that wait for float64 at once
@@ -105,8 +105,8 @@ def fill(best_x: Best, best_y: Best) -> None:
     """Multiply a block of columns of x by one of y after the other, and offer both sides what comes out."""
     x, y = best_x.other, best_x.own
     error = _error(x.metric, x.n_tokens)
-    for block_y in slices(len(y), _BLOCK):
-        for block_x in slices(len(x), _BLOCK):
+    for block_y in slices(len(y), BLOCK):
+        for block_x in slices(len(x), BLOCK):
             products = _products(y, block_y, x, block_x)
             for best, own, other, block in (
                 (best_x, block_y, block_x, products),
