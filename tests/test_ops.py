@@ -6,6 +6,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy.sparse import csr_array
 
 import oracles
 from analogue import blocks, columns, ops
@@ -58,6 +59,8 @@ def test_both_directions_are_those_of_rational_arithmetic(problem):
         found = with_blocks(size, x, y, top=top, metric=metric, **masks)
         assert_partners(found[:2], oracle(x, y, top, candidates_x, candidates_y), top)
         assert_partners(found[2:], oracle(y, x, top, candidates_y, candidates_x), top)
+        of_sparse = with_blocks(size, csr_array(x), csr_array(y), top=top, metric=metric, **masks)
+        assert all(np.array_equal(a, b) for a, b in zip(of_sparse, found, strict=True))
 
 
 @pytest.mark.parametrize(("top", "size"), [(1, 100), (3, None)])
@@ -104,6 +107,44 @@ def test_copies_of_a_column_tie_whatever_their_scale(size):
     assert np.array_equal(best, first[:, None] + [0, 20, 40])
     np.testing.assert_allclose(corr, corr[:, :1].repeat(3, axis=1), atol=1e-12)
     assert np.array_equal(with_blocks(size, y, x, top=3)[2], best)
+
+
+@pytest.mark.parametrize("metric", ["pearson", "cosine"])
+@pytest.mark.parametrize("scales", [(1e30, 1e30), (1e-38, 1e30), (1e-38, 1e-38)])
+def test_scales_at_the_ends_of_float32(metric, scales):
+    rng = np.random.default_rng(5)
+    x, y = (rng.random((257, 20)) * scale for scale in scales)
+    x, y = x.astype(np.float32), y.astype(np.float32)  # subnormal at 1e-38: few digits, the same for both
+    r = oracles.pearson_matrix(x, y)
+    if metric == "cosine":
+        u, v = (side / np.linalg.norm(side.astype(np.float64), axis=0) for side in (x, y))
+        r = u.T @ v
+    best_x, value_x, best_y, _ = correlation_best(x, y, metric=metric, device="cpu")
+    assert np.array_equal(best_x[:, 0], r.argmax(0))
+    assert np.array_equal(best_y[:, 0], r.argmax(1))
+    np.testing.assert_allclose(value_x[:, 0], r.max(0), atol=1e-11)
+
+
+def test_cosine_and_jaccard_take_constant_columns_and_no_zeros():
+    x = np.array([[1, 0, 2], [1, 0, 0], [1, 0, 0]], dtype=np.float32)
+    y = np.array([[5, 0], [0, 0], [0, 0]], dtype=np.float32)
+    for metric, value in (("cosine", 1 / np.sqrt(3)), ("jaccard", 1 / 3)):
+        best_x, value_x, best_y, value_y = correlation_best(x, y, top=3, metric=metric, device="cpu")
+        assert best_x.tolist() == [[2, 0, -1], [-1, -1, -1]]
+        assert best_y.tolist() == [[0, -1, -1], [-1, -1, -1], [0, -1, -1]]
+        np.testing.assert_allclose(value_x[0], [1.0, value, 0.0], atol=1e-12)
+        np.testing.assert_allclose(value_y[:, 0], [value, 0.0, 1.0], atol=1e-12)
+
+
+def test_jaccard_needs_no_margin():
+    """1 / 1 000 003 and 1 / 1 000 002 differ by 1e-12: the larger is better, whatever its index."""
+    n = 1_000_003
+    x, y = np.zeros((n, 2), dtype=np.float32), np.zeros((n, 1), dtype=np.float32)
+    x[:, 0] = x[1:, 1] = 1
+    y[5] = 3
+    best, value, _, _ = correlation_best(x, y, metric="jaccard", device="cpu")
+    assert best.tolist() == [[1]]
+    assert value[0, 0] == 1 / (n - 1)
 
 
 def test_correlations_never_pass_one():
@@ -168,6 +209,8 @@ MATRIX = np.ones((3, 2))
         ((MATRIX[0], MATRIX), {}, ValueError, "^x must have 2 dimensions, got shape"),
         ((MATRIX, MATRIX[:2]), {}, ValueError, "^x and y must have one number of rows, got 3 and 2$"),
         ((MATRIX, MATRIX * np.nan), {}, ValueError, "^y must be finite, got 6 NaN"),
+        ((MATRIX, np.float32(np.inf) * MATRIX.astype(np.float32)), {}, ValueError, "^y must be finite, got 6 NaN"),
+        ((csr_array(MATRIX * np.nan), MATRIX), {}, ValueError, "^x must be finite, got 6 NaN"),
         ((MATRIX * 1e39, MATRIX), {}, ValueError, "^x must be finite in float32"),
         ((MATRIX.astype(str), MATRIX), {}, TypeError, "^x must be convertible to float32"),
         ((MATRIX, MATRIX), {"top": 0}, ValueError, "^top must be at least 1, got 0$"),

@@ -54,7 +54,7 @@ class Columns:
             total += every._values(tokens, slice(0, width)).double().sum(0)
         if not total.isfinite().all():  # float64 sums of float32 do not overflow
             stored = source.data if hasattr(source, "indptr") else source
-            bad = len(stored) and int((~torch.as_tensor(stored).isfinite()).sum())
+            bad = int((~torch.as_tensor(stored).isfinite()).sum())
             raise ValueError(f"{name} must be finite, got {bad} NaN or infinite values")
         if metric == "pearson":
             every.centre.copy_(total / max(n, 1))
