@@ -75,11 +75,16 @@ def test_both_directions_run_at_the_rate_of_the_product(benchmark):
     x, y = side(1, shared), side(2, shared)
     correlation_best(x[:300, :70].numpy(), y[:300, :70].numpy(), device="cpu")  # warm
 
-    product = bare(x, y[:, : FEATURES // 2])
-    start = perf_counter()
-    best_x, value_x, best_y, value_y = correlation_best(x.numpy(), y.numpy(), device="cpu")
-    seconds = perf_counter() - start
-    product += bare(x, y[:, FEATURES // 2 :])
+    halves, seconds = [np.inf, np.inf], np.inf
+    for _ in range(3):  # once on a quiet machine: what disturbs either side is timed again, and the least of each kept
+        halves[0] = min(halves[0], bare(x, y[:, : FEATURES // 2]))
+        start = perf_counter()
+        best_x, value_x, best_y, value_y = correlation_best(x.numpy(), y.numpy(), device="cpu")
+        seconds = min(seconds, perf_counter() - start)
+        halves[1] = min(halves[1], bare(x, y[:, FEATURES // 2 :]))
+        if sum(halves) >= 0.85 * seconds:
+            break
+    product = sum(halves)
 
     sample = np.random.default_rng(0).choice(FEATURES, 24, replace=False)
     assert_best(best_x, value_x, y, x, sample)
