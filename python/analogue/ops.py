@@ -56,7 +56,7 @@ def correlation_best(
     4096 of either side and 1024 tokens at a time; what lies within their rounding error of the best is computed again
     in float64. Values closer than 1e-12 (for Jaccard: equal values) are ties and go to the lowest index. On CUDA,
     Pearson with ``top=1`` is left to the Triton kernel, which chooses in float32; the correlation returned for its
-    choice is float64 all the same. Memory beside the inputs: some 150 MB, whatever their size.
+    choice is float64 all the same. Memory beside the inputs: some 250 MB, whatever their size.
 
     Parameters
     ----------
