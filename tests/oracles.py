@@ -76,6 +76,23 @@ def best_partners_by_cosine(x, y, top=1, candidates_x=None, candidates_y=None):
     return found
 
 
+def best_partners_by_jaccard(x, y, top=1, candidates_x=None, candidates_y=None):
+    """The ``top`` columns of x with the largest |both fire| / |either fires| for each column of y, as fractions."""
+
+    def firing(matrix, mask):
+        return [set(np.flatnonzero(column)) if mask is None or mask[i] else set() for i, column in enumerate(matrix.T)]
+
+    found = []
+    for fires_y in firing(y, candidates_y):
+        ranked = [
+            (-Fraction(len(fires_x & fires_y), len(fires_x | fires_y)), i)
+            for i, fires_x in enumerate(firing(x, candidates_x))
+            if fires_x and fires_y
+        ]
+        found.append([(i, float(-j)) for j, i in sorted(ranked)[:top]])
+    return found
+
+
 def svcca(x, y, variance=0.99):
     """Mean cosine of the principal angles between the two principal subspaces, each from its covariance matrix."""
     import numpy as np

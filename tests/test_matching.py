@@ -1,12 +1,14 @@
 """match and its pairing rules against textbook correlations."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import oracles
-from analogue import FeatureActivations, match
+from analogue import FeatureActivations, cost, match
 from analogue.correlations import pair_correlations
 
 
@@ -132,11 +134,38 @@ def test_different_tokens_are_refused():
         match(acts, FeatureActivations.from_dense(np.eye(3), token_ids=[1, 2, 4]))
 
 
-def test_dense_neurons_choose_the_dense_backend():
-    from analogue.matching import _dense_is_cheaper
+def test_auto_goes_by_cost(monkeypatch):
+    from analogue import matching
 
     rng = np.random.default_rng(0)
-    neurons = FeatureActivations.from_dense(rng.standard_normal((50, 20)))
-    latents = FeatureActivations.from_dense(codes(rng, 50, 200, density=0.02))
-    assert _dense_is_cheaper(neurons, neurons)
-    assert not _dense_is_cheaper(latents, latents)
+    neurons = FeatureActivations.from_dense(rng.standard_normal((300, 200)))
+    latents = FeatureActivations.from_dense(codes(rng, 300, 200, density=0.02))
+    spies = {name: mock.Mock(wraps=getattr(matching, name)) for name in ("correlation_best", "sparse_best")}
+    for name, spy in spies.items():
+        monkeypatch.setattr(matching, name, spy)
+    found = match(neurons, neurons)
+    assert [spy.call_count for spy in spies.values()] == [1, 0]
+    np.testing.assert_array_equal(found.best_a, match(neurons, neurons, backend="sparse").best_a)
+    match(latents, latents)
+    assert [spy.call_count for spy in spies.values()] == [1, 2]
+
+
+@pytest.mark.parametrize("metric", ["pearson", "cosine", "jaccard"])
+def test_metrics_agree_between_backends(metric):
+    rng = np.random.default_rng(2)
+    a, b = (FeatureActivations.from_dense(codes(rng, 80, features, density=0.3)) for features in (33, 20))
+    found = {backend: match(a, b, top=3, metric=metric, backend=backend) for backend in ("sparse", "dense")}
+    for name in ("best_a", "best_b", "corr_a", "corr_b"):
+        sparse, dense = (getattr(found[backend], name) for backend in ("sparse", "dense"))
+        np.testing.assert_allclose(sparse, dense, atol=1e-12, err_msg=name)
+
+
+def test_costs_count_updates_pairs_products_and_passes():
+    rng = np.random.default_rng(1)
+    x, y = codes(rng, 60, 20), codes(rng, 60, 15)
+    x[:, 3] = y[:, :2] = 0
+    a, b = FeatureActivations.from_dense(x), FeatureActivations.from_dense(y)
+    updates = ((x[:, :, None] != 0) & (y[:, None] != 0)).sum()
+    assert cost.sparse_cost(a, b) == pytest.approx(updates + 9.0 * 19 * 13)
+    assert cost.dense_cost(a, b) == pytest.approx(0.048 * 60 * 19 * 13 + 6.0 * 60 * 4 * (20 + 15))
+    assert cost.dense_cost(a, b, min_activations=61) == pytest.approx(6.0 * 60 * 3 * (20 + 15))

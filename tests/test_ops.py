@@ -6,20 +6,25 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy.sparse import csr_array
 
 import oracles
-from analogue import ops
+from analogue import blocks, columns, ops
 from analogue.ops import correlation_best, infer_device
 
-ORACLES = {"pearson": oracles.best_partners_by_fractions, "cosine": oracles.best_partners_by_cosine}
-SIZES = ("_BLOCK", "_TOKENS", "_PIECE", "_SETTLED")
+ORACLES = {
+    "pearson": oracles.best_partners_by_fractions,
+    "cosine": oracles.best_partners_by_cosine,
+    "jaccard": oracles.best_partners_by_jaccard,
+}
+SIZES = ((blocks, "BLOCK"), (blocks, "_TOKENS"), (blocks, "_ROWS"), (blocks, "_PENDING"), (columns, "_CELLS"))
 
 
 def with_blocks(size, x, y, **options):
     """Search on the CPU with every block of the given size (None: as it is)."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in SIZES if size else ():
-            patch.setattr(ops, name, size)
+        for module, name in SIZES if size else ():
+            patch.setattr(module, name, size)
         return correlation_best(x, y, device="cpu", **options)
 
 
@@ -54,6 +59,8 @@ def test_both_directions_are_those_of_rational_arithmetic(problem):
         found = with_blocks(size, x, y, top=top, metric=metric, **masks)
         assert_partners(found[:2], oracle(x, y, top, candidates_x, candidates_y), top)
         assert_partners(found[2:], oracle(y, x, top, candidates_y, candidates_x), top)
+        of_sparse = with_blocks(size, csr_array(x), csr_array(y), top=top, metric=metric, **masks)
+        assert all(np.array_equal(a, b) for a, b in zip(of_sparse, found, strict=True))
 
 
 @pytest.mark.parametrize(("top", "size"), [(1, 100), (3, None)])
@@ -102,6 +109,44 @@ def test_copies_of_a_column_tie_whatever_their_scale(size):
     assert np.array_equal(with_blocks(size, y, x, top=3)[2], best)
 
 
+@pytest.mark.parametrize("metric", ["pearson", "cosine"])
+@pytest.mark.parametrize("scales", [(1e30, 1e30), (1e-38, 1e30), (1e-38, 1e-38)])
+def test_scales_at_the_ends_of_float32(metric, scales):
+    rng = np.random.default_rng(5)
+    x, y = (rng.random((257, 20)) * scale for scale in scales)
+    x, y = x.astype(np.float32), y.astype(np.float32)  # subnormal at 1e-38: few digits, the same for both
+    r = oracles.pearson_matrix(x, y)
+    if metric == "cosine":
+        u, v = (side / np.linalg.norm(side.astype(np.float64), axis=0) for side in (x, y))
+        r = u.T @ v
+    best_x, value_x, best_y, _ = correlation_best(x, y, metric=metric, device="cpu")
+    assert np.array_equal(best_x[:, 0], r.argmax(0))
+    assert np.array_equal(best_y[:, 0], r.argmax(1))
+    np.testing.assert_allclose(value_x[:, 0], r.max(0), atol=1e-11)
+
+
+def test_cosine_and_jaccard_take_constant_columns_and_no_zeros():
+    x = np.array([[1, 0, 2], [1, 0, 0], [1, 0, 0]], dtype=np.float32)
+    y = np.array([[5, 0], [0, 0], [0, 0]], dtype=np.float32)
+    for metric, value in (("cosine", 1 / np.sqrt(3)), ("jaccard", 1 / 3)):
+        best_x, value_x, best_y, value_y = correlation_best(x, y, top=3, metric=metric, device="cpu")
+        assert best_x.tolist() == [[2, 0, -1], [-1, -1, -1]]
+        assert best_y.tolist() == [[0, -1, -1], [-1, -1, -1], [0, -1, -1]]
+        np.testing.assert_allclose(value_x[0], [1.0, value, 0.0], atol=1e-12)
+        np.testing.assert_allclose(value_y[:, 0], [value, 0.0, 1.0], atol=1e-12)
+
+
+def test_jaccard_needs_no_margin():
+    """1 / 1 000 003 and 1 / 1 000 002 differ by 1e-12: the larger is better, whatever its index."""
+    n = 1_000_003
+    x, y = np.zeros((n, 2), dtype=np.float32), np.zeros((n, 1), dtype=np.float32)
+    x[:, 0] = x[1:, 1] = 1
+    y[5] = 3
+    best, value, _, _ = correlation_best(x, y, metric="jaccard", device="cpu")
+    assert best.tolist() == [[1]]
+    assert value[0, 0] == 1 / (n - 1)
+
+
 def test_correlations_never_pass_one():
     x = np.random.default_rng(2).normal(size=(63, 257)).astype(np.float32)
     best, corr, _, _ = correlation_best(x, 3 * x)
@@ -130,7 +175,7 @@ def test_the_answer_does_not_hang_on_what_the_caller_allows_torch():
     torch.set_float32_matmul_precision("medium")
     try:
         found = correlation_best(x, y)
-        with ops._full_precision():
+        with blocks._full_precision():
             assert torch.get_float32_matmul_precision() == "highest"
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
@@ -144,11 +189,12 @@ def test_the_kernel_path_gives_the_same_partners(n, fx, fy):
     x, y = rng.normal(size=(n, fx)).astype(np.float32), rng.normal(size=(n, fy)).astype(np.float32)
     x[:, 2], allowed = 1.5, np.arange(fy) % 5 != 0
     place = infer_device("auto")
-    side_x, side_y = ops._Columns.of(x, np.ones(fx, dtype=bool), place), ops._Columns.of(y, allowed, place)
+    side_x = columns.Columns.of("x", torch.from_numpy(x).to(place), np.ones(fx, dtype=bool), "pearson", place)
+    side_y = columns.Columns.of("y", torch.from_numpy(y).to(place), allowed, "pearson", place)
     expected = correlation_best(x, y, candidates_y=allowed, device="cpu")
     for own, other, (index, corr) in ((side_y, side_x, expected[:2]), (side_x, side_y, expected[2:])):
-        best = ops._Best.none(own, other, 1)
-        best.fill_by_kernel()
+        best = blocks.Best(own, other, 1)
+        ops._fill_by_kernel(best)
         found = best.arrays()
         assert np.array_equal(found[0], index)
         np.testing.assert_allclose(found[1], corr, atol=1e-12)
@@ -163,11 +209,18 @@ MATRIX = np.ones((3, 2))
         ((MATRIX[0], MATRIX), {}, ValueError, "^x must have 2 dimensions, got shape"),
         ((MATRIX, MATRIX[:2]), {}, ValueError, "^x and y must have one number of rows, got 3 and 2$"),
         ((MATRIX, MATRIX * np.nan), {}, ValueError, "^y must be finite, got 6 NaN"),
+        ((MATRIX, np.float32(np.inf) * MATRIX.astype(np.float32)), {}, ValueError, "^y must be finite, got 6 NaN"),
+        ((csr_array(MATRIX * np.nan), MATRIX), {}, ValueError, "^x must be finite, got 6 NaN"),
         ((MATRIX * 1e39, MATRIX), {}, ValueError, "^x must be finite in float32"),
         ((MATRIX.astype(str), MATRIX), {}, TypeError, "^x must be convertible to float32"),
         ((MATRIX, MATRIX), {"top": 0}, ValueError, "^top must be at least 1, got 0$"),
         ((MATRIX, MATRIX), {"top": 1.5}, TypeError, "^top must be an integer, got 1.5$"),
-        ((MATRIX, MATRIX), {"metric": "dot"}, ValueError, "^metric must be one of pearson, cosine"),
+        (
+            (MATRIX, MATRIX),
+            {"metric": "dot"},
+            ValueError,
+            "^metric must be one of pearson, cosine, jaccard",
+        ),
         ((MATRIX, MATRIX), {"candidates_x": [1, 0]}, TypeError, "^candidates_x must be bool, got dtype int64$"),
         ((MATRIX, MATRIX), {"candidates_y": [True]}, ValueError, r"^candidates_y must have one entry a column \(2\)"),
         ((MATRIX, MATRIX), {"device": "tpu"}, ValueError, "^device must be auto, cpu, cuda or cuda:N"),
