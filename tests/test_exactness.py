@@ -77,7 +77,7 @@ def test_no_feature_fires_together_with_another(metric):
     """Without co-firing the best partner is found all the same: the rarest for Pearson, the first for the others."""
     x, y = np.zeros((90, 7)), np.zeros((90, 9))
     for feature in range(7):
-        x[feature * 6 : feature * 6 + 6 - feature, feature] = 1.0
+        x[feature * 6 : feature * 6 + 7 - feature, feature] = 1.0
     for feature in range(9):
         y[45 + feature * 5 : 45 + feature * 5 + 1 + feature % 5, feature] = 2.0
     a, b = an.FeatureActivations.from_dense(x), an.FeatureActivations.from_dense(y)
