@@ -6,6 +6,8 @@
 mod accumulator;
 mod assignment;
 mod bounds;
+#[cfg(any(feature = "python", test))]
+mod ceiling;
 mod contenders;
 mod correlation;
 mod epilogue;
