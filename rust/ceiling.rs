@@ -25,8 +25,9 @@ pub fn scatter_ceiling(updates: usize, width: usize) -> f64 {
     let values: Vec<f32> = (0..places.len()).map(|i| 1.0 / (1 + i % 97) as f32).collect();
     let start = Instant::now();
     rayon::broadcast(|thread| {
-        let mut sums = boxed(0.0_f32);
-        let share = |of: usize| of * thread.index() / thread.num_threads()..of * (thread.index() + 1) / thread.num_threads();
+        let mut sums = boxed::<_, BLOCK>(0.0_f32);
+        let share =
+            |of: usize| of * thread.index() / thread.num_threads()..of * (thread.index() + 1) / thread.num_threads();
         let mut left = share(updates).len();
         while left > 0 {
             let mut span = share(places.len());
@@ -47,7 +48,7 @@ mod tests {
 
     #[test]
     fn more_updates_take_longer() {
-        assert!(scatter_ceiling(1 << 24, 64) > scatter_ceiling(1 << 10, 64));
+        assert!(scatter_ceiling(3 * STREAM / 2, 64) > scatter_ceiling(1, 64));
         assert!(scatter_ceiling(0, 1) >= 0.0);
     }
 }

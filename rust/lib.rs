@@ -12,9 +12,11 @@ mod contenders;
 mod correlation;
 mod epilogue;
 mod error;
+mod floors;
 mod given;
 mod groups;
 mod gustavson;
+mod lines;
 mod metric;
 mod moments;
 #[cfg(test)]

@@ -17,9 +17,7 @@ type Correlations<'py> = Bound<'py, PyArray2<f64>>;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::{
-        Stream, assignment, best_partners, mantel_dots, pair_correlations, scatter_ceiling, top_positions,
-    };
+    use super::{Stream, assignment, best_partners, mantel_dots, pair_correlations, scatter_ceiling, top_positions};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
