@@ -19,7 +19,7 @@ pub fn scatter_ceiling(updates: usize, width: usize) -> f64 {
     let mut place = |_| {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15); // splitmix64's increment, the top bits mixed once
         let mixed = (state ^ (state >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        ((mixed >> 32) * width >> 32) as u16
+        (((mixed >> 32) * width) >> 32) as u16
     };
     let places: Vec<u16> = (0..STREAM.min(updates)).map(&mut place).collect();
     let values: Vec<f32> = (0..places.len()).map(|i| 1.0 / (1 + i % 97) as f32).collect();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::accumulator::UNTOUCHED;
 use crate::bounds::{Bounds, Extremes, Pass};
 use crate::contenders::{Contender, Contenders, lesser};
-use crate::floors::Floors;
+use crate::floors::{Floor, Floors};
 use crate::given::Reducer;
 use crate::lines::{Isa, LINE};
 use crate::packed::{BLOCK, PackedRows, boxed};
@@ -80,7 +80,7 @@ impl<B: Bounds> Epilogue<B> {
                     floor_b = B::floor_b(pass, self.contenders.bar_b, self.of_a);
                 }
             }
-            line_floors[at] = floors[at].iter().map(|floor| floor.get()).fold(f32::INFINITY, f32::min);
+            line_floors[at] = floors[at].iter().map(Floor::get).fold(f32::INFINITY, f32::min);
             at += 1;
         }
     }

@@ -16,12 +16,6 @@ pub fn boxed<T: Clone, const N: usize>(value: T) -> Box<[T; N]> {
     vec![value; N].try_into().unwrap_or_else(|_| unreachable!("N values"))
 }
 
-/// A value for every place.
-pub fn fixed<T, const N: usize>(value: impl FnMut(usize) -> T) -> Box<[T; N]> {
-    let values: Box<[T]> = (0..N).map(value).collect();
-    values.try_into().unwrap_or_else(|_| unreachable!("N values"))
-}
-
 /// Rows of A for one block of candidates, values over their column's norm.
 pub struct PackedRows {
     /// Candidates in this block.
@@ -111,7 +105,9 @@ impl<T: Copy + Default> Aligned<T> {
         let mut numbers: Vec<T> = Vec::with_capacity(total + 64);
         let lead = numbers.as_ptr().align_offset(64).min(64); // no offset at all would only be slower
         numbers.resize(lead, T::default());
-        parts.iter().for_each(|part| numbers.extend_from_slice(part));
+        for part in parts {
+            numbers.extend_from_slice(part);
+        }
         Self { numbers, lead }
     }
 
