@@ -21,8 +21,15 @@ impl Accumulator {
         Self { sums: boxed(UNTOUCHED), long_sums: Vec::new() }
     }
 
-    /// Add up the rows where a feature of B fires, by what its values weigh; returns the number of terms.
-    pub fn add(&mut self, block: &PackedRows, column: Column, weigh: impl Fn(f32) -> f32) -> usize {
+    /// Add up the rows where a feature of B fires, by what its values weigh; returns the number of terms. `then` is
+    /// what will be added next, so that short columns too are fetched in time.
+    pub fn add(
+        &mut self,
+        block: &PackedRows,
+        column: Column,
+        then: (&PackedRows, &[u32]),
+        weigh: impl Fn(f32) -> f32,
+    ) -> usize {
         let mut updates = 0;
         for (run, (rows, values)) in column.rows.chunks(RUN).zip(column.values.chunks(RUN)).enumerate() {
             if run > 0 {
@@ -32,6 +39,8 @@ impl Accumulator {
             for (i, (&row, &value)) in rows.iter().zip(values).enumerate() {
                 if let Some(&ahead) = rows.get(i + AHEAD) {
                     block.prefetch(ahead);
+                } else if let Some(&ahead) = then.1.get(i + AHEAD - rows.len()) {
+                    then.0.prefetch(ahead);
                 }
                 let weight = weigh(value);
                 let (places, values) = block.row(row);

@@ -2,6 +2,7 @@
 
 use crate::accumulator::UNTOUCHED;
 use crate::bounds::{Bounds, Extremes, Pass};
+use crate::floors::Floor;
 use crate::given::Reducer;
 use crate::packed::{BLOCK, boxed};
 
@@ -78,7 +79,7 @@ impl Contenders {
         place: u16,
         sum: f32,
         pass: Pass,
-        floor: &mut f32,
+        floor: &Floor,
         reducer: Option<&Reducer>,
     ) {
         let target = &mut self.targets[block][usize::from(place)];
@@ -101,7 +102,7 @@ impl Contenders {
         if upper >= target.bar {
             let more = self.above_b.len();
             raise(&mut target.bar, &mut self.above_a[a as usize * more..][..more], lower);
-            *floor = B::floor_a(target.bar, target.standing, self.of_b_standings);
+            floor.raise(B::floor_a(target.bar, target.standing, self.of_b_standings));
             self.of_a.push(Contender { a, b: pass.b, upper });
             if self.of_a.len() > self.room {
                 let bar = |a: u32| self.targets[a as usize / BLOCK][a as usize % BLOCK].bar;

@@ -18,6 +18,8 @@ use crate::sparse::Csr;
 
 /// Features of B a thread takes at a time.
 const STRIDE: u32 = 16;
+/// Features of A settled at a time.
+const SETTLED: usize = 256;
 
 /// For every feature of one side its best partners on the other, `top` a feature, row-major: -1 and 0.0 where
 /// the feature is no candidate, or the other side has fewer than `top`.
@@ -106,9 +108,7 @@ fn run<B: Bounds>(plan: &Plan, top: usize) -> (BestPartners, BestPartners) {
             if start as usize >= plan.b.len() {
                 return (found, worker.finish());
             }
-            for b in start..(plan.b.len() as u32).min(start + STRIDE) {
-                found.extend(worker.visit(b).iter().map(|&partner| (b, partner)));
-            }
+            found.extend(worker.visit(start..(plan.b.len() as u32).min(start + STRIDE)));
         }
     })
     .into_iter()
@@ -123,32 +123,25 @@ fn settle(a: &Side, b: &Side, top: usize, workers: &[(Vec<f32>, Vec<Contender>)]
     let bars: Vec<f32> = (0..a.len())
         .map(|candidate| workers.iter().map(|(bars, _)| bars[candidate]).fold(f32::NEG_INFINITY, f32::max))
         .collect();
+    let extremes = Extremes::of(&b.means);
+    let apart = |candidate: u32| f64::from(bars[candidate as usize]) <= a.best_apart(candidate, extremes);
     let mut contenders: Vec<(u32, u32)> = workers
         .iter()
         .flat_map(|(_, contenders)| contenders)
-        .filter(|contender| contender.upper >= bars[contender.a as usize])
+        .filter(|contender| contender.upper >= bars[contender.a as usize] && !apart(contender.a))
         .map(|contender| (contender.a, contender.b))
         .collect();
     contenders.par_sort_unstable();
-    let (apart, candidates) = (Extremes::of(&b.means), 0..a.len() as u32);
-    candidates
-        .into_par_iter()
-        .fold(
-            || (Desk::default(), Vec::new()),
-            |(mut desk, mut found), candidate| {
-                let best = if f64::from(bars[candidate as usize]) <= a.best_apart(candidate, apart) {
-                    a.exhaustive(candidate, b, top, &mut desk)
-                } else {
-                    let start = contenders.partition_point(|pair| pair.0 < candidate);
-                    let own = contenders[start..].iter().take_while(|pair| pair.0 == candidate);
-                    a.settle(candidate, b, own.map(|pair| pair.1), top, &mut desk)
-                };
-                found.extend(best.iter().map(|&partner| (candidate, partner)));
-                (desk, found)
-            },
-        )
-        .map(|(_, found)| found)
-        .collect()
+    let place = |candidate: usize| contenders.partition_point(|pair| (pair.0 as usize) < candidate);
+    let (parts, every) = (0..a.len().div_ceil(SETTLED), 0..a.len() as u32);
+    let within = parts.into_par_iter().map_init(Desk::default, |desk, part| {
+        a.settle(b, &contenders[place(part * SETTLED)..place((part + 1) * SETTLED)], top, desk)
+    });
+    let beyond =
+        every.into_par_iter().filter(|&candidate| apart(candidate)).map_init(Desk::default, |desk, candidate| {
+            a.exhaustive(candidate, b, top, desk).iter().map(|&partner| (candidate, partner)).collect()
+        });
+    within.chain(beyond).collect()
 }
 
 #[cfg(test)]

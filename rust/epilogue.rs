@@ -1,28 +1,36 @@
 //! What follows the sums of a feature of B: which of them reach a bar. This is where a pass looks at every pair.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use crate::accumulator::UNTOUCHED;
 use crate::bounds::{Bounds, Extremes, Pass};
 use crate::contenders::{Contender, Contenders, lesser};
+use crate::floors::{Floor, Floors};
 use crate::given::Reducer;
+use crate::lines::{Isa, LINE};
 use crate::packed::{BLOCK, PackedRows, boxed};
 
 /// The contenders of one thread, and a floor for every feature of A that spares most pairs the question.
 pub struct Epilogue<B> {
     pub contenders: Contenders,
     /// By places: a sum below this reaches no bar, whatever the feature of B, if its pass is moderate.
-    floors: Vec<Box<[f32; BLOCK]>>,
+    floors: Arc<Floors>,
+    /// No more than any floor of a line.
+    line_floors: Vec<Box<[f32; BLOCK / LINE]>>,
     of_a: Extremes,
+    isa: Isa,
     bounds: PhantomData<B>,
 }
 
 impl<B: Bounds> Epilogue<B> {
-    pub fn new(standings_a: &[f64], standings_b: &[f64], top: usize) -> Self {
+    pub fn new(standings_a: &[f64], standings_b: &[f64], top: usize, floors: Arc<Floors>) -> Self {
         Self {
             contenders: Contenders::new(standings_a, Extremes::of(standings_b), top),
-            floors: standings_a.chunks(BLOCK).map(|_| boxed(f32::NEG_INFINITY)).collect(),
+            floors,
+            line_floors: standings_a.chunks(BLOCK).map(|_| boxed(f32::NEG_INFINITY)).collect(),
             of_a: Extremes::of(standings_a),
+            isa: Isa::best(),
             bounds: PhantomData,
         }
     }
@@ -37,13 +45,14 @@ impl<B: Bounds> Epilogue<B> {
         pass: Pass,
         reducer: Option<&Reducer>,
     ) {
-        let floors = &mut *self.floors[number];
+        let floors = self.floors.block(number);
         let mut floor_b = B::floor_b(pass, self.contenders.bar_b, self.of_a);
-        for &row in rows {
+        // The sums touched last are the nearest.
+        for &row in rows.iter().rev() {
             for &place in block.row(row).0 {
                 let sum = std::mem::replace(&mut sums[usize::from(place)], UNTOUCHED);
-                let floor = &mut floors[usize::from(place)];
-                if sum >= lesser(*floor, floor_b) {
+                let floor = &floors[usize::from(place)];
+                if sum >= lesser(floor.get(), floor_b) {
                     self.contenders.offer::<B>(number, place, sum, pass, floor, reducer);
                     floor_b = B::floor_b(pass, self.contenders.bar_b, self.of_a);
                 }
@@ -53,21 +62,37 @@ impl<B: Bounds> Epilogue<B> {
 
     /// Look at all sums of block `number`, which has `len` places, and clear them.
     pub fn sweep(&mut self, number: usize, len: usize, sums: &mut [f32; BLOCK], pass: Pass, reducer: Option<&Reducer>) {
-        const LANES: usize = 64;
-        for start in (0..len).step_by(LANES) {
-            let places = start..len.min(start + LANES);
-            let bar = self.contenders.bar_b;
-            let targets = &self.contenders.targets[number][places.clone()];
-            let reaching = sums[places.clone()].iter().zip(targets).fold(0, |any, (&sum, target)| {
-                any | u32::from(B::reaches(pass, sum, target.standing, lesser(target.bar, bar)))
-            });
-            if reaching > 0 {
-                for place in places.clone() {
-                    let floor = &mut self.floors[number][place];
-                    self.contenders.offer::<B>(number, place as u16, sums[place], pass, floor, reducer);
+        if !pass.moderate {
+            return self.scan(number, len, sums, pass, reducer);
+        }
+        let (lines, _) = sums[..len.next_multiple_of(LINE)].as_chunks_mut();
+        let (floors, _) = self.floors.block(number).as_chunks::<LINE>();
+        let line_floors = &mut *self.line_floors[number];
+        let mut floor_b = B::floor_b(pass, self.contenders.bar_b, self.of_a);
+        let mut at = 0;
+        loop {
+            at = self.isa.clear_to_reaching(lines, line_floors, floor_b, at);
+            let Some(line) = lines.get_mut(at) else { return };
+            for (place, (sum, floor)) in (at * LINE..).zip(line.iter_mut().zip(&floors[at])) {
+                let sum = std::mem::replace(sum, UNTOUCHED);
+                if sum >= lesser(floor.get(), floor_b) {
+                    self.contenders.offer::<B>(number, place as u16, sum, pass, floor, reducer);
+                    floor_b = B::floor_b(pass, self.contenders.bar_b, self.of_a);
                 }
             }
-            sums[places].fill(UNTOUCHED);
+            line_floors[at] = floors[at].iter().map(Floor::get).fold(f32::INFINITY, f32::min);
+            at += 1;
+        }
+    }
+
+    /// The same where no floor holds: every pair is asked.
+    fn scan(&mut self, number: usize, len: usize, sums: &mut [f32; BLOCK], pass: Pass, reducer: Option<&Reducer>) {
+        for (place, floor) in self.floors.block(number)[..len].iter().enumerate() {
+            let sum = std::mem::replace(&mut sums[place], UNTOUCHED);
+            let target = self.contenders.targets[number][place];
+            if B::reaches(pass, sum, target.standing, lesser(target.bar, self.contenders.bar_b)) {
+                self.contenders.offer::<B>(number, place as u16, sum, pass, floor, reducer);
+            }
         }
     }
 

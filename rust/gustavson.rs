@@ -5,20 +5,28 @@
 //! the upper end of its error bound reaches the `top`-th largest lower end seen so far, so the exact best are
 //! always among the contenders, whatever the order of the work.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use crate::accumulator::{Accumulator, RUN};
 use crate::bounds::{Bounds, Extremes};
 use crate::contenders::{Contender, Contenders};
 use crate::epilogue::Epilogue;
+use crate::floors::Floors;
 use crate::given::Reducer;
 use crate::packed::PackedRows;
 use crate::roster::Partner;
 use crate::side::{Desk, Side};
+
+/// From one update in so many places on, looking at all of them is faster than walking over the updates again.
+const DENSE: usize = 16;
 
 /// Both sides made ready for the pass.
 pub struct Plan<'a> {
     pub a: Side<'a>,
     pub b: Side<'a>,
     blocks: Vec<PackedRows>,
+    floors: Arc<Floors>,
     standings_a: Vec<f64>,
     standings_b: Vec<f64>,
     second: Second,
@@ -49,7 +57,8 @@ impl<'a> Plan<'a> {
         let keep = |row: usize| a.given.as_ref().is_none_or(|given| given.groups.has(row));
         let blocks = PackedRows::blocks(&a, a.csr, keep);
         let (standings_a, standings_b) = (a.standings(), b.standings());
-        Self { a, b, blocks, standings_a, standings_b, second }
+        let floors = Floors::new(a.len());
+        Self { a, b, blocks, floors, standings_a, standings_b, second }
     }
 
     /// Whether scores are to be bounded as those of [`Reducible`](crate::bounds::Reducible).
@@ -71,6 +80,8 @@ pub struct Worker<'a, B> {
     epilogue: Epilogue<B>,
     reducer: Option<Reducer<'a>>,
     desk: Desk,
+    /// Pairs of a feature of B and a contender that are still to be settled.
+    nominees: Vec<(u32, u32)>,
 }
 
 impl<'a, B: Bounds> Worker<'a, B> {
@@ -79,14 +90,28 @@ impl<'a, B: Bounds> Worker<'a, B> {
             plan,
             apart: Extremes::of(&plan.a.means),
             accumulator: Accumulator::new(),
-            epilogue: Epilogue::new(&plan.standings_a, &plan.standings_b, top),
+            epilogue: Epilogue::new(&plan.standings_a, &plan.standings_b, top, plan.floors.clone()),
             reducer: plan.reducer(),
             desk: Desk::default(),
+            nominees: Vec::new(),
         }
     }
 
-    /// Best partners of one candidate of B; what it may be to candidates of A is remembered.
-    pub fn visit(&mut self, number: u32) -> &[Partner] {
+    /// Best partners of candidates of B; what they may be to candidates of A is remembered.
+    pub fn visit(&mut self, numbers: Range<u32>) -> Vec<(u32, Partner)> {
+        let mut apart = Vec::new();
+        for number in numbers {
+            self.pass(number);
+            self.nominate(number, &mut apart);
+        }
+        let Plan { a, b, .. } = self.plan;
+        let mut found = b.settle(a, &self.nominees, self.epilogue.contenders.top, &mut self.desk);
+        self.nominees.clear();
+        found.append(&mut apart);
+        found
+    }
+
+    fn pass(&mut self, number: u32) {
         self.epilogue.contenders.start();
         let Plan { b, blocks, standings_b, second, .. } = self.plan;
         let (column, scale) = (b.column(number), b.scale(number));
@@ -95,16 +120,18 @@ impl<'a, B: Bounds> Worker<'a, B> {
         if let (Some(reducer), Some(column)) = (&mut self.reducer, of_groups) {
             reducer.begin(column, weigh);
         }
+        let next = if (number as usize) + 1 < b.len() { b.column(number + 1).rows } else { &[] };
         let (reducer, sums) = (self.reducer.as_ref(), &mut self.accumulator);
         for (at, block) in blocks.iter().enumerate() {
             let mut terms = column.len().min(RUN);
-            let mut updates = sums.add(block, column, weigh);
+            let then = blocks.get(at + 1).map_or((&blocks[0], next), |block| (block, column.rows));
+            let mut updates = sums.add(block, column, then, weigh);
             if let (Second::Added(blocks), Some(column)) = (second, of_groups) {
-                updates += sums.add(&blocks[at], column, weigh);
+                updates += sums.add(&blocks[at], column, (&blocks[at], &[]), weigh);
                 terms += column.len();
             }
             let pass = B::pass(number, terms, standings_b[number as usize]);
-            if updates < block.len / 4 && pass.moderate && !matches!(second, Second::Added(_)) {
+            if updates < block.len / DENSE && pass.moderate && !matches!(second, Second::Added(_)) {
                 self.epilogue.walk(at, block, column.rows, &mut sums.sums, pass, reducer);
             } else {
                 self.epilogue.sweep(at, block.len, &mut sums.sums, pass, reducer);
@@ -113,16 +140,17 @@ impl<'a, B: Bounds> Worker<'a, B> {
         if let (Some(reducer), Some(column)) = (&mut self.reducer, of_groups) {
             reducer.end(column);
         }
-        self.settle(number)
     }
 
-    fn settle(&mut self, number: u32) -> &[Partner] {
+    /// Note whom a candidate of B may have as its best; where these may never fire together with it, answer at once.
+    fn nominate(&mut self, number: u32, apart: &mut Vec<(u32, Partner)>) {
         let (Plan { a, b, .. }, Contenders { top, bar_b, of_b, .. }) = (self.plan, &self.epilogue.contenders);
         if f64::from(*bar_b) <= b.best_apart(number, self.apart) {
-            return b.exhaustive(number, a, *top, &mut self.desk);
+            apart.extend(b.exhaustive(number, a, *top, &mut self.desk).iter().map(|&partner| (number, partner)));
+        } else {
+            let reaching = of_b.iter().filter(|(upper, _)| upper >= bar_b);
+            self.nominees.extend(reaching.map(|&(_, partner)| (number, partner)));
         }
-        let partners = of_b.iter().filter(|(upper, _)| upper >= bar_b).map(|&(_, partner)| partner);
-        b.settle(number, a, partners, *top, &mut self.desk)
     }
 
     /// The bar of every candidate of A, and the contenders.

@@ -6,13 +6,17 @@
 mod accumulator;
 mod assignment;
 mod bounds;
+#[cfg(any(feature = "python", test))]
+mod ceiling;
 mod contenders;
 mod correlation;
 mod epilogue;
 mod error;
+mod floors;
 mod given;
 mod groups;
 mod gustavson;
+mod lines;
 mod metric;
 mod moments;
 #[cfg(test)]

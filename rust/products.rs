@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use crate::accumulator::{Accumulator, RUN, UNTOUCHED};
 use crate::bounds::{Bounds, Extremes};
 use crate::epilogue::Epilogue;
+use crate::floors::Floors;
 use crate::packed::{BLOCK, PackedRows};
 use crate::pair_sums::PairSums;
 use crate::roster::{NONE, Roster};
@@ -54,7 +55,8 @@ impl<B: Bounds> Products<B> {
     }
 
     fn meet(&mut self) {
-        let epilogue = || Mutex::new(Epilogue::new(&self.standings[0], &self.standings[1], self.top));
+        let floors = Floors::new(self.standings[0].len());
+        let epilogue = || Mutex::new(Epilogue::new(&self.standings[0], &self.standings[1], self.top, floors.clone()));
         self.epilogues = (0..rayon::current_num_threads()).map(|_| epilogue()).collect();
         self.places = vec![NONE; self.rosters[1].len()];
     }
@@ -92,7 +94,7 @@ impl<B: Bounds> Products<B> {
             |accumulator, (place, sums)| {
                 let (column, scale) = (columns.feature(place), guests.scale(self.guests[place]));
                 for (block, sums) in blocks.iter().zip(sums.chunks_mut(BLOCK)) {
-                    let updates = accumulator.add(block, column, |value| guests.weight(scale, value));
+                    let updates = accumulator.add(block, column, (block, &[]), |value| guests.weight(scale, value));
                     accumulator.pour(block, column.rows, updates, sums);
                 }
             },

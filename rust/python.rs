@@ -17,7 +17,7 @@ type Correlations<'py> = Bound<'py, PyArray2<f64>>;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::{Stream, assignment, best_partners, mantel_dots, pair_correlations, top_positions};
+    use super::{Stream, assignment, best_partners, mantel_dots, pair_correlations, scatter_ceiling, top_positions};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
@@ -188,6 +188,12 @@ fn mantel_dots<'py>(
     }
     let permutations = permutations.as_slice().map_err(|_| not_contiguous("permutations"))?;
     Ok(detached(py, || crate::mantel_dots(x, y, n, permutations))?.into_pyarray(py))
+}
+
+/// Seconds that `updates` scatter-adds into `width` floats take on the same threads; for the benches.
+#[pyfunction]
+fn scatter_ceiling(py: Python<'_>, updates: usize, width: usize) -> PyResult<f64> {
+    detached(py, || Ok(crate::ceiling::scatter_ceiling(updates, width)))
 }
 
 /// The arrays of one side, not looked at yet: they are checked with the interpreter lock released.

@@ -9,8 +9,12 @@ use crate::given::{ORDERED, Rows, Shares};
 use crate::groups::{Groups, Ledger};
 use crate::metric::Metric;
 use crate::moments::{correlation, sum_of_squares};
+use crate::packed::prefetch;
 use crate::roster::{Candidate, NONE, Partner, Roster, best};
 use crate::sparse::{Column, Csc, Csr};
+
+/// Pairs fetched ahead of the one being weighed: what is known of a partner lies anywhere.
+const AHEAD: usize = 6;
 
 /// Partners are candidates of the other side.
 pub struct Side<'a> {
@@ -81,17 +85,29 @@ impl<'a> Side<'a> {
         self.csc.column(self.spans[candidate as usize].clone())
     }
 
-    /// The `top` best of the given partners, in order, by their exact scores.
-    pub fn settle<'d>(
-        &self,
-        candidate: u32,
-        other: &Side,
-        partners: impl IntoIterator<Item = u32>,
-        top: usize,
-        desk: &'d mut Desk,
-    ) -> &'d [Partner] {
-        self.weigh(candidate, other, partners, desk);
-        best(&mut desk.partners, top)
+    /// The `top` best of every candidate's partners by their exact scores, in order, from pairs of a candidate and
+    /// a partner that come by candidate.
+    pub fn settle(&self, other: &Side, pairs: &[(u32, u32)], top: usize, desk: &mut Desk) -> Vec<(u32, Partner)> {
+        let mut ahead = pairs.iter().skip(AHEAD);
+        let mut found = Vec::with_capacity(pairs.len());
+        for own in pairs.chunk_by(|x, y| x.0 == y.0) {
+            ahead.by_ref().take(own.len()).for_each(|pair| other.fetch(pair.1));
+            let candidate = own[0].0;
+            self.weigh(candidate, other, own.iter().map(|pair| pair.1), desk);
+            found.extend(best(&mut desk.partners, top).iter().map(|&partner| (candidate, partner)));
+        }
+        found
+    }
+
+    /// Have what `weigh` reads of a partner brought near.
+    fn fetch(&self, partner: u32) {
+        const LINES: usize = 4; // longer columns fetch themselves
+        prefetch(&raw const self.candidates[partner as usize]);
+        let column = self.column(partner);
+        for line in (0..column.len().min(16 * LINES)).step_by(16) {
+            prefetch(&raw const column.rows[line]);
+            prefetch(&raw const column.values[line]);
+        }
     }
 
     /// The `top` best partners of a candidate, those that never fire together with it included.

@@ -3,7 +3,16 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Stream", "__version__", "assignment", "best_partners", "mantel_dots", "pair_correlations", "top_positions"]
+__all__ = [
+    "Stream",
+    "__version__",
+    "assignment",
+    "best_partners",
+    "mantel_dots",
+    "pair_correlations",
+    "scatter_ceiling",
+    "top_positions",
+]
 
 __version__: str
 
@@ -77,3 +86,4 @@ def top_positions(
 def mantel_dots(
     x: NDArray[np.float64], y: NDArray[np.float64], permutations: NDArray[np.int64]
 ) -> NDArray[np.float64]: ...
+def scatter_ceiling(updates: int, width: int) -> float: ...
