@@ -183,17 +183,18 @@ def test_the_answer_does_not_hang_on_what_the_caller_allows_torch():
     assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
-@pytest.mark.parametrize(("n", "fx", "fy"), [(63, 7, 33), (257, 63, 20)])
-def test_the_kernel_path_gives_the_same_partners(n, fx, fy):
+@pytest.mark.parametrize("metric", ["pearson", "cosine"])
+@pytest.mark.parametrize(("n", "fx", "fy", "top"), [(63, 7, 33, 1), (257, 63, 20, 1), (63, 20, 33, 3), (63, 7, 20, 8)])
+def test_the_kernel_path_gives_the_same_partners(n, fx, fy, top, metric):
     rng = np.random.default_rng(n)
     x, y = rng.normal(size=(n, fx)).astype(np.float32), rng.normal(size=(n, fy)).astype(np.float32)
     x[:, 2], allowed = 1.5, np.arange(fy) % 5 != 0
     place = infer_device("auto")
-    side_x = columns.Columns.of("x", torch.from_numpy(x).to(place), np.ones(fx, dtype=bool), "pearson", place)
-    side_y = columns.Columns.of("y", torch.from_numpy(y).to(place), allowed, "pearson", place)
-    expected = correlation_best(x, y, candidates_y=allowed, device="cpu")
+    side_x = columns.Columns.of("x", torch.from_numpy(x).to(place), np.ones(fx, dtype=bool), metric, place)
+    side_y = columns.Columns.of("y", torch.from_numpy(y).to(place), allowed, metric, place)
+    expected = correlation_best(x, y, top=top, metric=metric, candidates_y=allowed, device="cpu")
     for own, other, (index, corr) in ((side_y, side_x, expected[:2]), (side_x, side_y, expected[2:])):
-        best = blocks.Best(own, other, 1)
+        best = blocks.Best(own, other, top)
         ops._fill_by_kernel(best)
         found = best.arrays()
         assert np.array_equal(found[0], index)

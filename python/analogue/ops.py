@@ -15,6 +15,8 @@ from .columns import METRICS, Columns
 if TYPE_CHECKING:
     from torch import Tensor
 
+KERNEL_TOP = 8  # partners that the Triton kernel carries for a column
+
 
 def infer_device(device: str = "auto") -> str:
     """Return the torch device to work on.
@@ -55,8 +57,8 @@ def correlation_best(
     Exact, without the F_X x F_Y matrix and without a standardised copy: float32 products of standardised columns,
     4096 of either side and 1024 tokens at a time; what lies within their rounding error of the best is computed again
     in float64. Values closer than 1e-12 (for Jaccard: equal values) are ties and go to the lowest index. On CUDA,
-    Pearson with ``top=1`` is left to the Triton kernel, which chooses in float32; the correlation returned for its
-    choice is float64 all the same. Memory beside the inputs: some 250 MB, whatever their size.
+    Pearson and cosine with ``top`` up to 8 are left to the Triton kernel, which nominates in float32 (one more than
+    asked for, up to 8); their values and order are float64 all the same. Memory beside the inputs: some 250 MB, whatever their size.
 
     Parameters
     ----------
@@ -102,7 +104,7 @@ def correlation_best(
     side_y = Columns.of("y", _on(place, source_y), mask_y, metric, place)
     best_x, best_y = Best(side_y, side_x, top), Best(side_x, side_y, top)
     if len(side_x) and len(side_y):
-        if place != "cpu" and top == 1 and metric == "pearson":
+        if place != "cpu" and top <= KERNEL_TOP and metric != "jaccard":
             _fill_by_kernel(best_x)
             _fill_by_kernel(best_y)
         else:
@@ -111,7 +113,7 @@ def correlation_best(
 
 
 def _fill_by_kernel(best: Best) -> None:
-    """Take the Triton kernel's choice, and correlate each column with it in float64."""
+    """Take the Triton kernel's nominees, and choose among them in float64."""
     import torch
 
     from .kernels.correlation import correlation_argmax
@@ -122,12 +124,12 @@ def _fill_by_kernel(best: Best) -> None:
         return dense.to(side.device), takes_part.to(side.device)
 
     (x, candidates_x), (y, candidates_y) = whole(best.other), whole(best.own)
-    found, _ = correlation_argmax(x, y, candidates_x, candidates_y)
-    own = torch.from_numpy(best.own.ids).to(found.device)
-    other = found[own]
-    has = (other >= 0).nonzero()[:, 0]
-    other = torch.searchsorted(torch.from_numpy(best.other.ids).to(found.device), other[has])
-    best.settle(has, other, exact_values(best.own, best.other, has, other))
+    nominees = min(best.top + 1, KERNEL_TOP)
+    found, _ = correlation_argmax(x, y, candidates_x, candidates_y, top=nominees, metric=best.own.metric)
+    found = found.reshape(len(found), nominees)[torch.from_numpy(best.own.ids).to(found.device)].sort(dim=1).values
+    own, rank = (found >= 0).nonzero().T
+    other = torch.searchsorted(torch.from_numpy(best.other.ids).to(found.device), found[own, rank])
+    best.settle(own, other, exact_values(best.own, best.other, own, other))
 
 
 def _matrix(name: str, value: Any) -> Any:
