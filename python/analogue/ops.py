@@ -58,7 +58,8 @@ def correlation_best(
     4096 of either side and 1024 tokens at a time; what lies within their rounding error of the best is computed again
     in float64. Values closer than 1e-12 (for Jaccard: equal values) are ties and go to the lowest index. On CUDA,
     Pearson and cosine with ``top`` up to 8 are left to the Triton kernel, which nominates in float32 (one more than
-    asked for, up to 8); their values and order are float64 all the same. Memory beside the inputs: some 250 MB, whatever their size.
+    asked for, up to 8); their values and order are float64 all the same. Memory beside the inputs: some 250 MB,
+    whatever their size.
 
     Parameters
     ----------
