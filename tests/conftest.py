@@ -1,6 +1,7 @@
 """Settings that must stand before anything is imported."""
 
 import os
+import sys
 
 import torch
 
@@ -25,3 +26,21 @@ def demo():
     from analogue.demo import run_demo
 
     return run_demo(Settings(permutations=100))
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """The command line in this process: exit status, what it printed to stdout and to stderr."""
+    from analogue.cli import main
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["analogue", *map(str, arguments)])
+        try:
+            main()
+            status = 0
+        except SystemExit as stop:
+            status = stop.code or 0
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run

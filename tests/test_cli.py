@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,7 +9,6 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import analogue
-from analogue.cli import main
 from analogue.demo import folder
 
 A, B, SAE_A, SAE_B = (str(folder() / name) for name in ("model_a", "model_b", "sae_a", "sae_b"))
@@ -18,21 +16,6 @@ TEXT = str(folder() / "held_out.jsonl")
 SMALL = ["--max-tokens", "6000", "--permutations", "30"]
 TINY = ["--max-tokens", "3000", "--permutations", "5", "--measures", "rsa"]
 ONE_CELL = ["compare", A, B, "--sae-a", SAE_A, "--site-a", "layers.2", "--sae-b", f"{SAE_B}/layers.4", "--text", TEXT]
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["analogue", *map(str, arguments)])
-        try:
-            main()
-            status = 0
-        except SystemExit as stop:
-            status = stop.code or 0
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return run
 
 
 def test_one_cell(run, tmp_path):

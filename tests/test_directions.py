@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 
 import numpy as np
 import pyarrow.compute as pc
@@ -16,7 +15,6 @@ from hypothesis.extra import numpy as arrays
 import analogue as an
 import oracles
 from analogue import geometry
-from analogue.cli import main
 from analogue.compare import compare_spaces
 from analogue.demo import folder
 from analogue.dictionaries import neurons
@@ -409,20 +407,12 @@ SMALL = ["--text", TEXT, "--max-tokens", "4000", "--permutations", "20"]
 
 
 @pytest.fixture
-def compare(monkeypatch, capsys):
+def compare(run):
     """Run `analogue compare` by directions between two sites of model A, or of A and another model."""
 
     def compare(*arguments, model_b="model_a"):
-        models = [str(folder() / name) for name in ("model_a", model_b)]
-        command = ["analogue", "compare", *models, *SMALL, "--by", "directions", *map(str, arguments)]
-        monkeypatch.setattr(sys, "argv", command)
-        try:
-            main()
-            status = 0
-        except SystemExit as stop:
-            status = stop.code or 0
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
+        models = (folder() / name for name in ("model_a", model_b))
+        return run("compare", *models, *SMALL, "--by", "directions", *arguments)
 
     return compare
 
