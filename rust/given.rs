@@ -8,10 +8,20 @@
 use crate::groups::Share;
 use crate::sparse::{Column, Csr};
 
-/// Groups of a feature that are put in order, largest share first.
-pub const ORDERED: usize = 8;
+/// Groups of a feature that are put in order.
+const ORDERED: usize = 8;
 /// Terms between two looks at the bound.
 const STEP: usize = 8;
+
+/// Put the largest shares of a feature first, in order.
+pub fn order(shares: &mut [Share]) {
+    let ordered = shares.len().min(ORDERED);
+    let larger = |x: &Share, y: &Share| y.1.total_cmp(&x.1);
+    if ordered < shares.len() {
+        shares.select_nth_unstable_by(ordered, larger);
+    }
+    shares[..ordered].sort_unstable_by(larger);
+}
 
 /// The shares of every candidate of a side in the groups.
 pub struct Shares {
