@@ -90,7 +90,7 @@ impl<B: Bounds> Products<B> {
         let place = |feature| Some(self.places[guests.candidate(feature)? as usize]).filter(|&place| place != NONE);
         let columns = guest.select(self.guests.len(), place);
         let blocks = PackedRows::blocks(hosts, host, |row| groups.is_none_or(|rows| rows.has(row)));
-        self.add(&blocks, |place| columns.feature(place));
+        self.add(&blocks, |place, _| columns.feature(place));
     }
 
     /// Take off what the groups' means bring in, from the shares of A and B: to the sums it is one more window.
@@ -102,19 +102,18 @@ impl<B: Bounds> Products<B> {
         let hosts = &self.rosters[0];
         let rows = of_hosts.rows(n_groups, -1.0);
         let blocks = PackedRows::blocks_of_candidates(hosts, rows.csr(hosts.len()));
-        let guests = std::mem::take(&mut self.guests);
-        self.add(&blocks, |place| of_guests.column(guests[place]));
-        self.guests = guests;
+        self.add(&blocks, |_, guest| of_guests.column(guest));
     }
 
-    /// Add the products of the hosts' rows and every guest's column.
-    fn add<'c>(&mut self, blocks: &[PackedRows], column: impl Fn(usize) -> Column<'c> + Sync) {
+    /// Add the products of the hosts' rows and every guest's column, which comes by its place and its number.
+    fn add<'c>(&mut self, blocks: &[PackedRows], column: impl Fn(usize, u32) -> Column<'c> + Sync) {
         let [hosts, guests] = &self.rosters;
         self.windows += 1;
         self.sums.par_chunks_mut(hosts.len()).enumerate().with_min_len(16).for_each_init(
             Accumulator::new,
             |accumulator, (place, sums)| {
-                let (column, scale) = (column(place), guests.scale(self.guests[place]));
+                let guest = self.guests[place];
+                let (column, scale) = (column(place, guest), guests.scale(guest));
                 for (block, sums) in blocks.iter().zip(sums.chunks_mut(BLOCK)) {
                     let updates = accumulator.add(block, column, (block, &[]), |value| guests.weight(scale, value));
                     accumulator.pour(block, column.rows, updates, sums);
