@@ -55,7 +55,7 @@ impl Groups {
         Ok(Self { of_row, sizes })
     }
 
-    pub fn from_row(&self, first: usize) -> GroupedRows<'_> {
+    pub fn rows_from(&self, first: usize) -> GroupedRows<'_> {
         GroupedRows { of_row: &self.of_row[first..], sizes: &self.sizes }
     }
 }

@@ -32,7 +32,7 @@ pub fn pair_correlations(
         return Ok(scores(&Side::new(a, Metric::Pearson, 0), &Side::new(b, Metric::Pearson, 0), feature_a, feature_b));
     };
     let groups = Groups::new(ids, a.n_rows())?;
-    let side = |csr| Side::within(csr, groups.from_row(0), 0);
+    let side = |csr| Side::within(csr, groups.rows_from(0), 0);
     Ok(scores(&side(a), &side(b), feature_a, feature_b))
 }
 

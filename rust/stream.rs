@@ -139,7 +139,7 @@ enum Pass<B> {
 impl Task {
     fn begin<B: Bounds + 'static>(self, fixed: usize, limit: usize) -> Result<Box<dyn Streamed>, Error> {
         let of_groups = self.groups.as_ref().map_or(0, |groups| {
-            let ledger = (size_of::<f64>() + 2 * size_of::<u32>()) * groups.from_row(0).len();
+            let ledger = (size_of::<f64>() + 2 * size_of::<u32>()) * groups.rows_from(0).len();
             2 * size_of::<u32>() * self.n_rows + ledger * rayon::current_num_threads()
         });
         let fixed = fixed + of_groups + (1 << 20);
@@ -153,7 +153,7 @@ impl Task {
 
     /// All rows with their groups.
     fn rows(&self) -> Option<GroupedRows<'_>> {
-        self.groups.as_ref().map(|groups| groups.from_row(0))
+        self.groups.as_ref().map(|groups| groups.rows_from(0))
     }
 }
 
@@ -214,7 +214,7 @@ impl<B: Bounds> Streamed for Stream<B> {
         if self.fed > self.task.n_rows {
             return Err(self.miscounted(self.fed));
         }
-        let rows = self.task.groups.as_ref().map(|groups| groups.from_row(first));
+        let rows = self.task.groups.as_ref().map(|groups| groups.rows_from(first));
         match &mut self.pass {
             Pass::Gather(gather) => {
                 gather.feed(a, b, rows);
