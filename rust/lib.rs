@@ -26,6 +26,7 @@ mod naive;
 mod packed;
 mod pair_sums;
 mod pairs;
+mod passes;
 mod products;
 #[cfg(feature = "python")]
 mod python;
