@@ -61,7 +61,7 @@ pub struct Search<'a> {
 impl Search<'_> {
     /// # Errors
     /// Groups without [`Metric::Within`], or the other way round.
-    fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         if self.groups.is_some() == (self.metric == Metric::Within) {
             return Ok(());
         }
@@ -92,7 +92,7 @@ pub fn best_partners(a: Csr, b: Csr, search: Search) -> Result<(BestPartners, Be
         return Ok(if metric == Metric::Jaccard { run::<Overlap>(&plan, top) } else { run::<Linear>(&plan, top) });
     };
     let groups = Groups::new(ids, a.n_rows())?;
-    let side = |csr| Side::within(csr, &groups, min_activations);
+    let side = |csr| Side::within(csr, groups.rows_from(0), min_activations);
     let (a, b) = rayon::join(|| side(a), || side(b));
     let plan = Plan::new(a, b);
     Ok(if plan.is_reduced() { run::<Reducible>(&plan, top) } else { run::<Stretched>(&plan, top) })

@@ -8,14 +8,24 @@
 use crate::groups::Share;
 use crate::sparse::{Column, Csr};
 
-/// Groups of a feature that are put in order, largest share first.
-pub const ORDERED: usize = 8;
+/// Groups of a feature that are put in order.
+const ORDERED: usize = 8;
 /// Terms between two looks at the bound.
 const STEP: usize = 8;
 
+/// Put the largest shares of a feature first, in order.
+pub fn order(shares: &mut [Share]) {
+    let ordered = shares.len().min(ORDERED);
+    let larger = |x: &Share, y: &Share| y.1.total_cmp(&x.1);
+    if ordered < shares.len() {
+        shares.select_nth_unstable_by(ordered, larger);
+    }
+    shares[..ordered].sort_unstable_by(larger);
+}
+
 /// The shares of every candidate of a side in the groups.
 pub struct Shares {
-    offsets: Vec<i64>,
+    offsets: Vec<usize>,
     groups: Vec<u32>,
     values: Vec<f32>,
 }
@@ -28,28 +38,38 @@ impl Shares {
         for of_candidate in of_candidates {
             shares.groups.extend(of_candidate.iter().map(|share| share.0));
             shares.values.extend(of_candidate.iter().map(|share| share.1));
-            shares.offsets.push(shares.groups.len() as i64);
+            shares.offsets.push(shares.groups.len());
         }
         shares
     }
 
     /// The groups of a candidate as rows.
     pub fn column(&self, candidate: u32) -> Column<'_> {
-        let span = self.offsets[candidate as usize] as usize..self.offsets[candidate as usize + 1] as usize;
+        let span = self.offsets[candidate as usize]..self.offsets[candidate as usize + 1];
         Column { rows: &self.groups[span.clone()], values: &self.values[span] }
     }
 
     /// One row a group: the candidates that have a share in it, and their shares times `sign`.
+    ///
+    /// On one thread: a side makes them once, when first asked, and a thread that waits for others in the midst of
+    /// that could come to ask again.
     pub fn rows(&self, n_groups: usize, sign: f32) -> Rows {
-        let ids: Vec<i32> = self.groups.iter().map(|&group| group as i32).collect();
-        let columns = Csr::trusted(&self.offsets, &ids, &self.values, n_groups).transpose();
-        let (mut indptr, mut indices, mut values) =
-            (vec![0], Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
+        let mut indptr = vec![0; n_groups + 1];
+        for &group in &self.groups {
+            indptr[group as usize + 1] += 1;
+        }
         for group in 0..n_groups {
-            let column = columns.feature(group);
-            indices.extend(column.rows.iter().map(|&candidate| candidate as i32));
-            values.extend(column.values.iter().map(|value| sign * value));
-            indptr.push(indices.len() as i64);
+            indptr[group + 1] += indptr[group];
+        }
+        let mut next = indptr.clone();
+        let (mut indices, mut values) = (vec![0; self.groups.len()], vec![0.0; self.groups.len()]);
+        for candidate in 0..self.offsets.len() - 1 {
+            let column = self.column(candidate as u32);
+            for (&group, value) in column.rows.iter().zip(column.values) {
+                let at = next[group as usize] as usize;
+                (indices[at], values[at]) = (candidate as i32, sign * value);
+                next[group as usize] += 1;
+            }
         }
         Rows { indptr, indices, values }
     }

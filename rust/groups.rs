@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::Error;
-use crate::moments::{Centred, sum_of_squares};
+use crate::ledger::Ledger;
 use crate::sparse::Column;
 
 /// A variance within groups of at most this share of the sum of squares is zero.
@@ -14,6 +14,13 @@ pub struct Groups {
     /// Group by row; `sizes.len()` for none.
     of_row: Vec<u32>,
     sizes: Vec<u32>,
+}
+
+/// The rows from some row on, each with its group: all of them, or those of a window.
+#[derive(Clone, Copy)]
+pub struct GroupedRows<'a> {
+    of_row: &'a [u32],
+    sizes: &'a [u32],
 }
 
 /// A group and what a column holds there: its sum over the square root of the group's size.
@@ -48,43 +55,39 @@ impl Groups {
         Ok(Self { of_row, sizes })
     }
 
+    pub fn rows_from(&self, first: usize) -> GroupedRows<'_> {
+        GroupedRows { of_row: &self.of_row[first..], sizes: &self.sizes }
+    }
+}
+
+impl GroupedRows<'_> {
+    /// Number of groups.
     pub fn len(&self) -> usize {
         self.sizes.len()
     }
 
-    pub fn has(&self, row: usize) -> bool {
-        (self.of_row[row] as usize) < self.len()
+    /// The group of a row; their number if it has none.
+    #[inline]
+    pub fn group(&self, row: u32) -> usize {
+        self.of_row[row as usize] as usize
     }
 
-    /// A column about its group means, and its shares of the groups, the first `ordered` of them largest first; if
-    /// more than rounding is left of it. `ledger` is empty before and after.
-    pub fn measure(&self, column: Column, ordered: usize, ledger: &mut Ledger) -> Option<(Centred, Vec<Share>)> {
+    pub fn has(&self, row: usize) -> bool {
+        self.group(row as u32) < self.len()
+    }
+
+    /// Rows in a group.
+    pub fn size(&self, group: u32) -> f64 {
+        f64::from(self.sizes[group as usize])
+    }
+
+    /// Sum of squares of a whole column about its group means, and its shares of the groups. `ledger` is empty
+    /// before and after.
+    pub fn measure(self, column: Column, ledger: &mut Ledger) -> (f64, Vec<Share>) {
         ledger.enter(self, column);
-        let mut squares = 0.0;
-        for (&row, &value) in column.rows.iter().zip(column.values) {
-            let group = self.of_row[row as usize] as usize;
-            if group < self.len() {
-                let rest = f64::from(value) - ledger.means[group];
-                squares += rest * rest;
-            }
-        }
-        let mut shares = Vec::with_capacity(ledger.touched.len());
-        for &group in &ledger.touched {
-            let (size, mean) = (f64::from(self.sizes[group as usize]), ledger.means[group as usize]);
-            squares += (size - f64::from(ledger.counts[group as usize])) * mean * mean;
-            shares.push((group, (mean * size.sqrt()) as f32));
-        }
+        let measured = ledger.close(self, ledger.squares(self, column, 0.0));
         ledger.clear();
-        if squares <= WITHIN_FLOOR * sum_of_squares(column) {
-            return None;
-        }
-        let ordered = shares.len().min(ordered);
-        let larger = |x: &Share, y: &Share| y.1.total_cmp(&x.1);
-        if ordered < shares.len() {
-            shares.select_nth_unstable_by(ordered, larger);
-        }
-        shares[..ordered].sort_unstable_by(larger);
-        Some((Centred::within(squares, column.len()), shares))
+        measured
     }
 
     /// The column by rows, without those that are alone; `dense` is zero before.
@@ -96,49 +99,12 @@ impl Groups {
         }
     }
 
-    /// Sum of products of what is left of two columns, from one as it was laid and its means in the ledger.
+    /// Add to `sum` the products of what is left of two columns, from one as it was laid and its means in the ledger.
     ///
     /// Taking the means off one column is enough: what is left of it sums to 0 in every group.
-    pub fn product(&self, dense_a: &[f32], means_a: &Ledger, b: Column) -> f64 {
-        let product = |(&row, &of_b): (&u32, &f32)| {
-            let mean = means_a.means[self.of_row[row as usize] as usize];
-            (f64::from(dense_a[row as usize]) - mean) * f64::from(of_b)
-        };
-        b.rows.iter().zip(b.values).map(product).sum()
-    }
-}
-
-/// Means and counts of one column by group, and which groups they are.
-#[derive(Default)]
-pub struct Ledger {
-    means: Vec<f64>,
-    counts: Vec<u32>,
-    touched: Vec<u32>,
-}
-
-impl Ledger {
-    pub fn enter(&mut self, groups: &Groups, column: Column) {
-        self.means.resize(groups.len() + 1, 0.0); // the last is of rows without a group, and stays 0
-        self.counts.resize(groups.len(), 0);
-        for (&row, &value) in column.rows.iter().zip(column.values) {
-            let group = groups.of_row[row as usize];
-            if let Some(count) = self.counts.get_mut(group as usize) {
-                if *count == 0 {
-                    self.touched.push(group);
-                }
-                *count += 1;
-                self.means[group as usize] += f64::from(value);
-            }
-        }
-        for &group in &self.touched {
-            self.means[group as usize] /= f64::from(groups.sizes[group as usize]);
-        }
-    }
-
-    pub fn clear(&mut self) {
-        for group in self.touched.drain(..) {
-            self.means[group as usize] = 0.0;
-            self.counts[group as usize] = 0;
-        }
+    pub fn product(&self, dense_a: &[f32], means_a: &Ledger, b: Column, sum: f64) -> f64 {
+        b.rows.iter().zip(b.values).fold(sum, |sum, (&row, &of_b)| {
+            sum + (f64::from(dense_a[row as usize]) - means_a.mean(self.group(row))) * f64::from(of_b)
+        })
     }
 }

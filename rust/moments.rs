@@ -84,7 +84,7 @@ pub fn sum_of_squares(column: Column) -> f64 {
 /// Sums over the rows where two columns both fire, each value less its column's mean.
 #[derive(Clone, Copy, Default)]
 pub struct Together {
-    products: f64,
+    pub products: f64,
     sum_a: f64,
     sum_b: f64,
     count: usize,

@@ -27,17 +27,13 @@ pub fn pair_correlations(
     groups: Option<&[i64]>,
 ) -> Result<Vec<f64>, Error> {
     same_rows(a, b)?;
-    if feature_a.len() != feature_b.len() {
-        let (left, right) = (feature_a.len(), feature_b.len());
-        return Err(Error::Lengths { what: "feature_a and feature_b".into(), left, right });
-    }
-    check_ids("feature_a", feature_a, a.n_features())?;
-    check_ids("feature_b", feature_b, b.n_features())?;
+    check_pairs(feature_a, feature_b, [a.n_features(), b.n_features()])?;
     let Some(ids) = groups else {
         return Ok(scores(&Side::new(a, Metric::Pearson, 0), &Side::new(b, Metric::Pearson, 0), feature_a, feature_b));
     };
     let groups = Groups::new(ids, a.n_rows())?;
-    Ok(scores(&Side::within(a, &groups, 0), &Side::within(b, &groups, 0), feature_a, feature_b))
+    let side = |csr| Side::within(csr, groups.rows_from(0), 0);
+    Ok(scores(&side(a), &side(b), feature_a, feature_b))
 }
 
 /// The pairs of one feature of A are scored together.
@@ -57,6 +53,16 @@ fn scores(a: &Side, b: &Side, feature_a: &[i64], feature_b: &[i64]) -> Vec<f64> 
         found[pair as usize] = score;
     }
     found
+}
+
+/// Two lists of ids that go together, each in its range.
+pub fn check_pairs(feature_a: &[i64], feature_b: &[i64], n_features: [usize; 2]) -> Result<(), Error> {
+    if feature_a.len() != feature_b.len() {
+        let (left, right) = (feature_a.len(), feature_b.len());
+        return Err(Error::Lengths { what: "feature_a and feature_b".into(), left, right });
+    }
+    check_ids("feature_a", feature_a, n_features[0])?;
+    check_ids("feature_b", feature_b, n_features[1])
 }
 
 fn check_ids(name: &str, ids: &[i64], end: usize) -> Result<(), Error> {

@@ -9,10 +9,12 @@ use crate::accumulator::{Accumulator, RUN, UNTOUCHED};
 use crate::bounds::{Bounds, Extremes};
 use crate::epilogue::Epilogue;
 use crate::floors::Floors;
+use crate::given::Shares;
+use crate::groups::GroupedRows;
 use crate::packed::{BLOCK, PackedRows};
-use crate::pair_sums::PairSums;
+use crate::pair_sums::{Pair, PairSums};
 use crate::roster::{NONE, Roster};
-use crate::sparse::Csr;
+use crate::sparse::{Column, Csr};
 
 /// Sums of some features of one side, the *guests*, with all of the other, the *hosts*.
 pub struct Products<B> {
@@ -31,7 +33,7 @@ pub struct Products<B> {
     windows: usize,
     /// One for every thread.
     epilogues: Vec<Mutex<Epilogue<B>>>,
-    nominated: Vec<(u32, u32)>,
+    nominated: Vec<Pair>,
 }
 
 impl<B: Bounds> Products<B> {
@@ -78,21 +80,40 @@ impl<B: Bounds> Products<B> {
         self.windows = 0;
     }
 
-    pub fn feed(&mut self, a: Csr, b: Csr) {
+    /// Take the next rows; with `groups`, those of a group.
+    pub fn feed(&mut self, a: Csr, b: Csr, groups: Option<GroupedRows>) {
         if self.sums.is_empty() {
             return;
         }
         let (host, guest) = if self.swapped { (b, a) } else { (a, b) };
         let [hosts, guests] = &self.rosters;
-        let n_hosts = hosts.len();
-        self.windows += 1;
         let place = |feature| Some(self.places[guests.candidate(feature)? as usize]).filter(|&place| place != NONE);
         let columns = guest.select(self.guests.len(), place);
-        let blocks = PackedRows::blocks(hosts, host, |_| true);
-        self.sums.par_chunks_mut(n_hosts).enumerate().with_min_len(16).for_each_init(
+        let blocks = PackedRows::blocks(hosts, host, |row| groups.is_none_or(|rows| rows.has(row)));
+        self.add(&blocks, |place, _| columns.feature(place));
+    }
+
+    /// Take off what the groups' means bring in, from the shares of A and B: to the sums it is one more window.
+    fn feed_groups(&mut self, shares: &[Shares; 2], n_groups: usize) {
+        if self.sums.is_empty() {
+            return;
+        }
+        let [of_hosts, of_guests] = if self.swapped { [&shares[1], &shares[0]] } else { [&shares[0], &shares[1]] };
+        let hosts = &self.rosters[0];
+        let rows = of_hosts.rows(n_groups, -1.0);
+        let blocks = PackedRows::blocks_of_candidates(hosts, rows.csr(hosts.len()));
+        self.add(&blocks, |_, guest| of_guests.column(guest));
+    }
+
+    /// Add the products of the hosts' rows and every guest's column, which comes by its place and its number.
+    fn add<'c>(&mut self, blocks: &[PackedRows], column: impl Fn(usize, u32) -> Column<'c> + Sync) {
+        let [hosts, guests] = &self.rosters;
+        self.windows += 1;
+        self.sums.par_chunks_mut(hosts.len()).enumerate().with_min_len(16).for_each_init(
             Accumulator::new,
             |accumulator, (place, sums)| {
-                let (column, scale) = (columns.feature(place), guests.scale(self.guests[place]));
+                let guest = self.guests[place];
+                let (column, scale) = (column(place, guest), guests.scale(guest));
                 for (block, sums) in blocks.iter().zip(sums.chunks_mut(BLOCK)) {
                     let updates = accumulator.add(block, column, (block, &[]), |value| guests.weight(scale, value));
                     accumulator.pour(block, column.rows, updates, sums);
@@ -101,8 +122,16 @@ impl<B: Bounds> Products<B> {
         );
     }
 
-    /// After a pass: another one, or the pairs that may be among the best.
-    pub fn end(mut self: Box<Self>, room: usize) -> ControlFlow<Box<PairSums>, Box<Self>> {
+    /// After a pass: another one, or the pairs that may be among the best. `given` are the rows' groups and the
+    /// shares of A and B.
+    pub fn end(
+        mut self: Box<Self>,
+        room: usize,
+        given: Option<(GroupedRows, &[Shares; 2])>,
+    ) -> ControlFlow<Box<PairSums>, Box<Self>> {
+        if let Some((rows, shares)) = given {
+            self.feed_groups(shares, rows.len());
+        }
         self.nominate();
         if self.waiting.is_empty() && !self.swapped {
             self.swap();
@@ -148,17 +177,17 @@ impl<B: Bounds> Products<B> {
                 }
                 let bar = contenders.bar_b;
                 found.extend(contenders.of_b.iter().filter(|(upper, _)| *upper >= bar).map(|&(_, host)| host));
-                found.into_iter().map(|host| (host, guest)).collect::<Vec<_>>()
+                found.into_iter().map(|host| (guest, host)).collect::<Vec<_>>()
             })
             .flatten_iter()
             .collect();
-        self.keep(nominated);
+        self.keep(!self.swapped, nominated);
     }
 
-    fn keep(&mut self, pairs: impl IntoIterator<Item = (u32, u32)>) {
-        let swapped = self.swapped;
-        self.nominated
-            .extend(pairs.into_iter().map(|(host, guest)| if swapped { (guest, host) } else { (host, guest) }));
+    /// Keep pairs of a feature of B, or of A, and a partner that may be among its best.
+    fn keep(&mut self, of_b: bool, pairs: impl IntoIterator<Item = (u32, u32)>) {
+        let metric = self.rosters[0].metric;
+        self.nominated.extend(pairs.into_iter().map(|(own, partner)| Pair::new(metric, of_b, own, partner)));
     }
 
     /// Hosts whose best are known are done; the others become guests.
@@ -177,7 +206,7 @@ impl<B: Bounds> Products<B> {
             .filter(|contender| contender.upper >= bars[contender.a as usize])
             .map(|contender| (contender.a, contender.b))
             .collect();
-        self.keep(reaching);
+        self.keep(false, reaching);
         let apart = Extremes::of(&self.rosters[1].means);
         let alone = |&host: &u32| f64::from(bars[host as usize]) <= self.rosters[0].best_apart(host, apart);
         self.waiting = (0..n_hosts as u32).rev().filter(alone).collect();

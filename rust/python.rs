@@ -48,8 +48,7 @@ fn best_partners<'py>(
     let a = Side::new("a_", &a_indptr, &a_indices, &a_values, a_features)?;
     let b = Side::new("b_", &b_indptr, &b_indices, &b_values, b_features)?;
     let groups = groups.as_ref().map(|groups| slice("", "groups", groups)).transpose()?;
-    let metric = if groups.is_some() && metric == "pearson" { Metric::Within } else { Metric::named(metric)? };
-    let search = Search { top, min_activations, metric, groups };
+    let search = Search { top, min_activations, metric: measure(metric, groups)?, groups };
     let (of_b, of_a) = detached(py, || crate::best_partners(a.csr()?, b.csr()?, search))?;
     Ok(tables(py, of_b, of_a, top))
 }
@@ -64,8 +63,9 @@ struct Stream {
 #[pymethods]
 impl Stream {
     #[new]
-    #[allow(clippy::similar_names)]
+    #[pyo3(signature = (n_rows, a_features, b_features, top, min_activations, metric, memory_limit, groups=None))]
     fn new(
+        py: Python,
         n_rows: usize,
         a_features: usize,
         b_features: usize,
@@ -73,10 +73,31 @@ impl Stream {
         min_activations: usize,
         metric: &str,
         memory_limit: usize,
+        groups: Option<PyReadonlyArray1<i64>>,
     ) -> PyResult<Self> {
-        let search = Search { top, min_activations, metric: Metric::named(metric)?, groups: None };
-        let search = crate::stream(n_rows, [a_features, b_features], search, memory_limit)?;
+        let groups = groups.as_ref().map(|groups| slice("", "groups", groups)).transpose()?;
+        let search = Search { top, min_activations, metric: measure(metric, groups)?, groups };
+        let search = detached(py, || crate::stream(n_rows, [a_features, b_features], search, memory_limit))?;
         Ok(Self { search, top })
+    }
+
+    /// Exact scores of given pairs instead of a search, with the same passes: what `pair_correlations` returns.
+    #[staticmethod]
+    fn of_pairs(
+        py: Python,
+        n_rows: usize,
+        a_features: usize,
+        b_features: usize,
+        feature_a: PyReadonlyArray1<i64>,
+        feature_b: PyReadonlyArray1<i64>,
+        groups: Option<PyReadonlyArray1<i64>>,
+        memory_limit: usize,
+    ) -> PyResult<Self> {
+        let pairs = [slice("", "feature_a", &feature_a)?, slice("", "feature_b", &feature_b)?];
+        let groups = groups.as_ref().map(|groups| slice("", "groups", groups)).transpose()?;
+        let n_features = [a_features, b_features];
+        let search = detached(py, || crate::stream_pairs(n_rows, n_features, pairs, groups, memory_limit))?;
+        Ok(Self { search, top: 0 })
     }
 
     /// The most activations of both sides that a window should have.
@@ -110,10 +131,15 @@ impl Stream {
         detached(py, || search.end_pass())
     }
 
-    /// What `best_partners` returns; None while there are passes to come.
+    /// What `best_partners` returns; None while there are passes to come, or if pairs were given.
     fn found<'py>(&self, py: Python<'py>) -> Option<(Ids<'py>, Correlations<'py>, Ids<'py>, Correlations<'py>)> {
         let [of_b, of_a] = self.search.found()?.clone();
         Some(tables(py, of_b, of_a, self.top))
+    }
+
+    /// Scores of the given pairs, in their order; None while there are passes to come, or if none were given.
+    fn found_pairs<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyArray1<f64>>> {
+        Some(self.search.found_pairs()?.to_vec().into_pyarray(py))
     }
 }
 
@@ -220,6 +246,11 @@ impl<'a> Side<'a> {
     fn csr(&self) -> Result<Csr<'a>, Error> {
         Csr::new(self.prefix, self.indptr, self.indices, self.values, self.n_features)
     }
+}
+
+/// A measure by its name; given groups, "pearson" is that within them.
+fn measure(name: &str, groups: Option<&[i64]>) -> Result<Metric, Error> {
+    if groups.is_some() && name == "pearson" { Ok(Metric::Within) } else { Metric::named(name) }
 }
 
 fn slice<'a, T: Element>(prefix: &str, name: &str, array: &'a PyReadonlyArray1<T>) -> PyResult<&'a [T]> {

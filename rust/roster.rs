@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::bounds::Extremes;
+use crate::groups::{Share, WITHIN_FLOOR};
 use crate::metric::Metric;
 use crate::moments::Centred;
 
@@ -18,6 +19,16 @@ pub struct Candidate {
     pub centred: Centred,
     /// Norm of the column, with the rows of groups, over the norm that scores are measured in.
     pub stretch: f64,
+}
+
+impl Candidate {
+    /// A feature with these shares of the groups by what is left of it within them, if that is more than rounding of
+    /// the sum of its squares.
+    pub fn within(feature: u32, centred: Centred, squares: f64, shares: &[Share]) -> Option<Self> {
+        let of_groups: f64 = shares.iter().map(|&(_, share)| f64::from(share) * f64::from(share)).sum();
+        let stretch = ((squares + of_groups) / centred.squares).sqrt();
+        (centred.squares > WITHIN_FLOOR * squares).then_some(Self { feature, centred, stretch })
+    }
 }
 
 /// Candidates are numbered 0.. in the order of their features.

@@ -5,10 +5,11 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use crate::given::{ORDERED, Rows, Shares};
-use crate::groups::{Groups, Ledger};
+use crate::given::{Rows, Shares, order};
+use crate::groups::GroupedRows;
+use crate::ledger::Ledger;
 use crate::metric::Metric;
-use crate::moments::{correlation, sum_of_squares};
+use crate::moments::{Centred, correlation, sum_of_squares};
 use crate::packed::prefetch;
 use crate::roster::{Candidate, NONE, Partner, Roster, best};
 use crate::sparse::{Column, Csc, Csr};
@@ -28,7 +29,7 @@ pub struct Side<'a> {
 
 /// What a side knows of groups of rows.
 pub struct Given<'a> {
-    pub groups: &'a Groups,
+    pub groups: GroupedRows<'a>,
     pub shares: Shares,
     rows: OnceLock<Rows>,
 }
@@ -55,7 +56,7 @@ impl<'a> Side<'a> {
     }
 
     /// A side of which only what is left within groups counts.
-    pub fn within(csr: Csr<'a>, groups: &'a Groups, min_activations: usize) -> Self {
+    pub fn within(csr: Csr<'a>, groups: GroupedRows<'a>, min_activations: usize) -> Self {
         let csc = csr.transpose();
         let candidate = |ledger: &mut Ledger, feature| {
             let span = csc.span(feature);
@@ -63,10 +64,11 @@ impl<'a> Side<'a> {
             if span.len() < min_activations {
                 return None;
             }
-            let (centred, shares) = groups.measure(column, ORDERED, ledger)?;
-            let of_groups: f64 = shares.iter().map(|&(_, share)| f64::from(share) * f64::from(share)).sum();
-            let stretch = ((sum_of_squares(column) + of_groups) / centred.squares).sqrt();
-            Some((Candidate { feature: feature as u32, centred, stretch }, span, shares))
+            let (squares, mut shares) = groups.measure(column, ledger);
+            let centred = Centred::within(squares, span.len());
+            let candidate = Candidate::within(feature as u32, centred, sum_of_squares(column), &shares)?;
+            order(&mut shares);
+            Some((candidate, span, shares))
         };
         let found = (0..csr.n_features()).into_par_iter().map_init(Ledger::default, candidate).flatten();
         let mut candidates = Vec::new();
@@ -158,7 +160,7 @@ impl<'a> Side<'a> {
             desk.ledger.enter(groups, own);
             desk.partners.extend(partners.into_iter().map(|partner| {
                 let (column, partner) = (other.column(partner), &other.candidates[partner as usize]);
-                let product = groups.product(&desk.values, &desk.ledger, column);
+                let product = groups.product(&desk.values, &desk.ledger, column, 0.0);
                 (correlation(product, centred.squares, partner.centred.squares), partner.feature)
             }));
             desk.ledger.clear();

@@ -1,32 +1,17 @@
-//! Best partners of activations larger than memory: the rows come in windows, pass after pass over all of them.
-//!
-//! 1. Sums of every feature, and for Pearson a second pass about their means.
-//! 2. For as many features of B as memory holds, the sums with every feature of A, in float32 and window by window;
-//!    then the epilogue of the search in memory, which nominates pairs. A pass for each such block of B.
-//! 3. The same from the other side for the few features of A that no partner fires with positively.
-//! 4. Exact sums of the nominated pairs.
-//!
-//! Everything that is reported is added up in float64 row after row, as in memory: the answer is the same to the bit
-//! whatever the windows, the blocks and the number of threads.
+//! The two things that are asked of activations larger than memory: best partners, and the scores of given pairs.
 
-use std::ops::ControlFlow::{Break, Continue};
-
-use rayon::prelude::*;
-
-use crate::bounds::{Bounds, Linear, Overlap};
+use crate::bounds::{Bounds, Linear, Overlap, Stretched};
 use crate::correlation::{BestPartners, Search};
-use crate::moments::{Centred, Sums};
-use crate::pair_sums::PairSums;
-use crate::pairs::same_rows;
-use crate::products::Products;
-use crate::roster::{Candidate, Roster};
-use crate::sparse::{Column, Csr};
+use crate::groups::{GroupedRows, Groups};
+use crate::pairs::check_pairs;
+use crate::passes::Passes;
+use crate::sparse::Csr;
 use crate::{Error, Metric};
 
 /// Bytes a feature needs beside the sums, whatever the limit: moments, standings, bars, floors, contenders.
 const FEATURE: usize = 256;
-/// Bytes an activation of a window needs while it is transposed and packed.
-const ENTRY: usize = 44;
+/// Bytes a given pair needs beside its sums.
+const PAIR: usize = 40;
 
 /// A search that is fed windows of rows: `feed` all of them in order, then `end_pass`, until that says it is done.
 pub trait Streamed: Send + Sync {
@@ -36,7 +21,8 @@ pub trait Streamed: Send + Sync {
     /// Take the next rows of both sides.
     ///
     /// # Errors
-    /// Sides with different numbers of rows, or more rows than there are.
+    /// Sides with different numbers of rows, or more rows than there are; more groups that features hold something in
+    /// than memory.
     fn feed(&mut self, a: Csr, b: Csr) -> Result<(), Error>;
 
     /// After the last rows of a pass: whether all is found; if not, the rows are wanted once more.
@@ -45,212 +31,98 @@ pub trait Streamed: Send + Sync {
     /// Fewer rows than there are.
     fn end_pass(&mut self) -> Result<bool, Error>;
 
-    /// Partners of B's features and of A's; `None` while there are passes to come.
+    /// Partners of B's features and of A's; `None` while there are passes to come, or if pairs were given.
     fn found(&self) -> Option<&[BestPartners; 2]>;
+
+    /// Scores of the given pairs, in their order; `None` while there are passes to come, or if none were given.
+    fn found_pairs(&self) -> Option<&[f64]>;
 }
 
 /// Begin a search over `n_rows` rows; `limit` bounds the bytes held beside the rows that are fed.
 ///
 /// # Errors
-/// A limit below what the features need; a `top` of 0 or beyond 2^31 results; groups, whose rows would have to come
-/// together.
-pub fn stream(
+/// A limit below what the features and groups need; a `top` of 0 or beyond 2^31 results; groups that are not one a
+/// row, or with another metric than [`Metric::Within`].
+pub fn stream(n_rows: usize, n_features: [usize; 2], search: Search, limit: usize) -> Result<Box<dyn Streamed>, Error> {
+    let Search { top, min_activations, metric, groups } = search;
+    search.check()?;
+    for width in n_features {
+        Csr::trusted(&[0], &[], &[], width).check_width("top", top)?;
+    }
+    let groups = groups.map(|ids| Groups::new(ids, n_rows)).transpose()?;
+    let fixed = (n_features[0] + n_features[1]) * (FEATURE + 32 * top);
+    let task = Task { n_rows, n_features, metric, min_activations, groups, goal: Goal::Best(top) };
+    match metric {
+        Metric::Pearson | Metric::Cosine => task.begin::<Linear>(fixed, limit),
+        Metric::Jaccard => task.begin::<Overlap>(fixed, limit),
+        Metric::Within => task.begin::<Stretched>(fixed, limit),
+    }
+}
+
+/// Begin to score given pairs over `n_rows` rows as [`pair_correlations`](crate::pair_correlations) does in memory;
+/// `limit` bounds the bytes held beside the rows that are fed.
+///
+/// # Errors
+/// A limit below what the features, pairs and groups need; pairs that do not match or lie outside their range; groups
+/// that are not one a row.
+pub fn stream_pairs(
     n_rows: usize,
     n_features: [usize; 2],
-    search: Search<'static>,
+    [feature_a, feature_b]: [&[i64]; 2],
+    groups: Option<&[i64]>,
     limit: usize,
 ) -> Result<Box<dyn Streamed>, Error> {
-    for width in n_features {
-        Csr::trusted(&[0], &[], &[], width).check_width("top", search.top)?;
-    }
-    let fixed = (n_features[0] + n_features[1]) * (FEATURE + 32 * search.top) + (1 << 20);
-    let Some(room) = limit.checked_sub(fixed) else {
-        let (wanted, got) = (format!("at least {fixed} bytes for these features"), limit.to_string());
-        return Err(Error::Number { name: "memory_limit".into(), wanted, got });
-    };
-    match search.metric {
-        Metric::Pearson | Metric::Cosine => Ok(Box::new(Stream::<Linear>::new(n_rows, n_features, search, room))),
-        Metric::Jaccard => Ok(Box::new(Stream::<Overlap>::new(n_rows, n_features, search, room))),
-        Metric::Within => {
-            let wanted = "pearson, cosine or jaccard over shards".into();
-            Err(Error::Number { name: "metric".into(), wanted, got: "pearson given groups".into() })
-        }
-    }
+    check_pairs(feature_a, feature_b, n_features)?;
+    let groups = groups.map(|ids| Groups::new(ids, n_rows)).transpose()?;
+    let fixed = (n_features[0] + n_features[1]) * FEATURE + feature_a.len() * PAIR;
+    let metric = if groups.is_some() { Metric::Within } else { Metric::Pearson };
+    let pairs = feature_a.iter().zip(feature_b).map(|(&a, &b)| [a as u32, b as u32]).collect();
+    let task = Task { n_rows, n_features, metric, min_activations: 1, groups, goal: Goal::Pairs(pairs) };
+    task.begin::<Linear>(fixed, limit)
 }
 
-struct Stream<B> {
-    n_rows: usize,
-    n_features: [usize; 2],
-    search: Search<'static>,
-    /// Bytes for sums, and for what is known of pairs.
-    room: usize,
-    fed: usize,
-    pass: Pass<B>,
+/// What is asked.
+pub struct Task {
+    pub n_rows: usize,
+    pub n_features: [usize; 2],
+    pub metric: Metric,
+    pub min_activations: usize,
+    pub groups: Option<Groups>,
+    pub goal: Goal,
 }
 
-enum Pass<B> {
-    Sums([Vec<Sums>; 2]),
-    Squares([Vec<Sums>; 2], [Vec<Centred>; 2]),
-    Products(Box<Products<B>>),
-    Pairs(Box<PairSums>),
-    Done(Box<[BestPartners; 2]>),
+pub enum Goal {
+    /// So many partners for every feature.
+    Best(usize),
+    /// The scores of these pairs of features.
+    Pairs(Vec<[u32; 2]>),
 }
 
-impl<B: Bounds> Stream<B> {
-    fn new(n_rows: usize, n_features: [usize; 2], search: Search<'static>, room: usize) -> Self {
-        let sums = n_features.map(|width| vec![Sums::default(); width]);
-        Self { n_rows, n_features, search, room, fed: 0, pass: Pass::Sums(sums) }
-    }
-
-    fn miscounted(&self, fed: usize) -> Error {
-        let (wanted, got) = (format!("{} in every pass", self.n_rows), fed.to_string());
-        Error::Number { name: "rows".into(), wanted, got }
-    }
-
-    fn products(&self, sums: [Vec<Sums>; 2], centred: [Vec<Centred>; 2]) -> Pass<B> {
-        let Search { metric, min_activations, top, .. } = self.search;
-        let mut rosters = sums.into_iter().zip(centred).map(|(sums, centred)| {
-            let candidate = |(feature, (sums, centred)): (usize, (&Sums, Centred))| {
-                let centred =
-                    metric.finish(centred, sums, self.n_rows).filter(|_| sums.count >= min_activations.max(1));
-                Some(Candidate { feature: feature as u32, centred: centred?, stretch: 1.0 })
-            };
-            let candidates = sums.iter().zip(centred).enumerate().filter_map(candidate).collect();
-            Roster::new(metric, self.n_rows, sums.len(), candidates)
+impl Task {
+    fn begin<B: Bounds + 'static>(self, fixed: usize, limit: usize) -> Result<Box<dyn Streamed>, Error> {
+        let of_groups = self.groups.as_ref().map_or(0, |groups| {
+            let ledger = (size_of::<f64>() + 2 * size_of::<u32>()) * groups.rows_from(0).len();
+            2 * size_of::<u32>() * self.n_rows + ledger * rayon::current_num_threads()
         });
-        let [a, b] = [(); 2].map(|()| rosters.next().expect("two sides"));
-        Pass::Products(Box::new(Products::new(a, b, top, self.room / 2)))
-    }
-}
-
-impl<B: Bounds> Streamed for Stream<B> {
-    fn window(&self) -> usize {
-        self.room / 4 / ENTRY
-    }
-
-    fn feed(&mut self, a: Csr, b: Csr) -> Result<(), Error> {
-        same_rows(a, b)?;
-        for (csr, wanted) in [a, b].into_iter().zip(self.n_features) {
-            if csr.n_features() != wanted {
-                let (wanted, got) = (format!("{wanted} in every window"), csr.n_features().to_string());
-                return Err(Error::Number { name: "features".into(), wanted, got });
-            }
-        }
-        self.fed += a.n_rows();
-        if self.fed > self.n_rows {
-            return Err(self.miscounted(self.fed));
-        }
-        match &mut self.pass {
-            Pass::Sums([of_a, of_b]) => {
-                each_column(a, of_a, Sums::add);
-                each_column(b, of_b, Sums::add);
-            }
-            Pass::Squares(_, [of_a, of_b]) => {
-                each_column(a, of_a, Centred::add);
-                each_column(b, of_b, Centred::add);
-            }
-            Pass::Products(products) => products.feed(a, b),
-            Pass::Pairs(pairs) => pairs.feed(a, b),
-            Pass::Done(_) => {}
-        }
-        Ok(())
-    }
-
-    fn end_pass(&mut self) -> Result<bool, Error> {
-        let fed = std::mem::take(&mut self.fed);
-        if fed != self.n_rows {
-            return Err(self.miscounted(fed));
-        }
-        let (n, metric) = (self.n_rows, self.search.metric);
-        let pass = std::mem::replace(&mut self.pass, Pass::Sums([Vec::new(), Vec::new()]));
-        self.pass = match pass {
-            Pass::Sums(sums) => {
-                let begin = |of: &Sums| metric.begin(of, n).unwrap_or_else(|| of.about_zero());
-                let centred = sums.each_ref().map(|sums| sums.iter().map(begin).collect::<Vec<_>>());
-                if metric.is_centred() { Pass::Squares(sums, centred) } else { self.products(sums, centred) }
-            }
-            Pass::Squares(sums, centred) => self.products(sums, centred),
-            Pass::Products(products) => match products.end(self.room / 2) {
-                Continue(again) => Pass::Products(again),
-                Break(pairs) => Pass::Pairs(pairs),
-            },
-            Pass::Pairs(pairs) => match pairs.end(self.search.top) {
-                Continue(again) => Pass::Pairs(again),
-                Break(found) => Pass::Done(found),
-            },
-            done @ Pass::Done(_) => done,
+        let fixed = fixed + of_groups + (1 << 20);
+        let Some(room) = limit.checked_sub(fixed) else {
+            let these = if of_groups > 0 { "features and groups" } else { "features" };
+            let (wanted, got) = (format!("at least {fixed} bytes for these {these}"), limit.to_string());
+            return Err(Error::Number { name: "memory_limit".into(), wanted, got });
         };
-        if let Pass::Pairs(pairs) = &mut self.pass {
-            pairs.begin(self.room / 4);
-        }
-        Ok(matches!(self.pass, Pass::Done(_)))
+        Ok(Box::new(Passes::<B>::new(self, fixed, room)))
     }
 
-    fn found(&self) -> Option<&[BestPartners; 2]> {
-        if let Pass::Done(found) = &self.pass { Some(found) } else { None }
+    /// All rows with their groups.
+    pub fn rows(&self) -> Option<GroupedRows<'_>> {
+        self.groups.as_ref().map(|groups| groups.rows_from(0))
     }
-}
-
-/// Let every feature's state take in its column, features in parallel, rows in order.
-fn each_column<T: Send>(csr: Csr, states: &mut [T], take: impl Fn(&mut T, Column) + Sync) {
-    let columns = csr.transpose();
-    states
-        .par_iter_mut()
-        .with_min_len(64)
-        .enumerate()
-        .for_each(|(feature, state)| take(state, columns.feature(feature)));
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-    use crate::correlation::best_partners;
     use crate::naive::{self, Dense};
-
-    fn streamed<B: Bounds>(
-        a: &Dense,
-        b: &Dense,
-        search: Search<'static>,
-        room: usize,
-        cuts: &[usize],
-    ) -> [BestPartners; 2] {
-        let mut stream = Stream::<B>::new(a.rows.len(), [a.n_features, b.n_features], search, room);
-        loop {
-            for ends in cuts.windows(2) {
-                let [a, b] = [a, b].map(|side| Dense::new(side.rows[ends[0]..ends[1]].to_vec(), side.n_features));
-                stream.feed(a.csr(), b.csr()).unwrap();
-            }
-            if stream.end_pass().unwrap() {
-                return stream.found().unwrap().clone();
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn windows_blocks_and_threads_change_no_bit(
-            (a, b) in naive::sides(),
-            top in 1..4_usize,
-            min_activations in 1..4_usize,
-            metric in prop::sample::select(vec![Metric::Pearson, Metric::Cosine, Metric::Jaccard]),
-            room in prop::sample::select(vec![0_usize, 600, 1 << 20]),
-            cuts in prop::collection::vec(0..40_usize, 0..6),
-            threads in prop::sample::select(vec![1_usize, 2, 16]),
-        ) {
-            let n = a.rows.len();
-            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(n)).chain([0, n]).collect();
-            cuts.sort_unstable();
-            let search = Search { top, min_activations, metric, groups: None };
-            let (of_b, of_a) = best_partners(a.csr(), b.csr(), search).unwrap();
-            let found = naive::with_threads(threads, || match metric {
-                Metric::Jaccard => streamed::<Overlap>(&a, &b, search, room, &cuts),
-                _ => streamed::<Linear>(&a, &b, search, room, &cuts),
-            });
-            prop_assert_eq!(found, [of_b, of_a]);
-        }
-    }
 
     #[test]
     fn rows_are_counted_and_limits_are_kept() {
@@ -264,11 +136,36 @@ mod tests {
         let two = Dense::new(vec![vec![1.0, 0.0]], 2);
         let error = short.feed(two.csr(), one.csr()).unwrap_err();
         assert_eq!(error.to_string(), "features must be 1 in every window, got 2");
-        let groups = Search { metric: Metric::Within, ..search };
-        let error = stream(1, [1, 1], groups, 1 << 21).err().unwrap();
-        assert_eq!(
-            error.to_string(),
-            "metric must be pearson, cosine or jaccard over shards, got pearson given groups"
-        );
+    }
+
+    #[test]
+    fn what_features_hold_in_groups_counts_against_the_limit() {
+        let search = Search { top: 1, min_activations: 1, metric: Metric::Within, groups: Some(&[5, 5]) };
+        let error = stream(1, [1, 1], search, 1 << 21).err().unwrap();
+        assert_eq!(error.to_string(), "groups and the rows of a must have one length, got 2 and 1");
+        let error = stream(1, [1, 1], Search { metric: Metric::Cosine, ..search }, 1 << 21).err().unwrap();
+        assert_eq!(error.to_string(), "metric must be within where groups are given, got Cosine with groups");
+        let both = Dense::new(vec![vec![1.0; 2]; 2], 2);
+        naive::with_threads(1, || {
+            let error = stream(2, [2, 2], search, 1000).err().unwrap();
+            let fixed = (1 << 20) + 4 * 288 + 16 + 16;
+            let message =
+                format!("memory_limit must be at least {fixed} bytes for these features and groups, got 1000");
+            assert_eq!(error.to_string(), message);
+            let least = fixed + 4 * 64 * 4;
+            let mut tight = stream(2, [2, 2], search, least - 4).unwrap();
+            let error = tight.feed(both.csr(), both.csr()).unwrap_err();
+            let needed = format!("at least {least} bytes for what the features hold in groups of rows");
+            assert_eq!(error.to_string(), format!("memory_limit must be {needed}, got {}", least - 4));
+            let mut enough = stream(2, [2, 2], search, least).unwrap();
+            assert!(enough.feed(both.csr(), both.csr()).is_ok());
+        });
+    }
+
+    #[test]
+    fn bad_pairs_are_refused_by_name() {
+        let error = |i: &[i64], j: &[i64]| stream_pairs(1, [2, 2], [i, j], None, 1 << 21).err().unwrap().to_string();
+        assert_eq!(error(&[2], &[0]), "feature_a must lie in 0..2, got 2");
+        assert_eq!(error(&[0], &[]), "feature_a and feature_b must have one length, got 1 and 0");
     }
 }

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -128,6 +129,84 @@ def test_a_large_common_mean_costs_no_digits():
     np.testing.assert_allclose(_core.pair_correlations(*csr(x), *csr(y), i, j), r[i, j], rtol=0, atol=1e-12)
     best_a = _core.best_partners(*csr(x), *csr(y), 1, 1)[0]
     assert best_a[:, 0].tolist() == r.argmax(axis=0).tolist()
+
+
+def in_windows(stream, x, y, cuts):
+    """Feed both sides pass after pass, cut into windows of rows; the number of passes."""
+    passes, done = 0, False
+    while not done:
+        for start, end in pairwise(cuts):
+            stream.feed(*csr(x[start:end]), *csr(y[start:end]))
+        passes, done = passes + 1, stream.end_pass()
+    return passes
+
+
+windows = st.lists(st.integers(0, 63), max_size=4)
+
+
+@given(seeds, rows, widths, widths, densities, st.integers(1, 4), st.booleans(), st.booleans(), windows)
+def test_windows_change_no_bit(seed, n, width_a, width_b, density, top, signed, within, cuts):
+    """Values without ties, so that nothing but the order of the additions decides the last bits."""
+    rng = np.random.default_rng(seed)
+    x, y = (draw_codes(rng, n, width, density, signed) * rng.random((n, width)) for width in (width_a, width_b))
+    cuts = sorted({0, n, *(cut % (n + 1) for cut in cuts)})
+    groups = rng.integers(0, 1 + n // 2, n) * 10**15 if within else None
+    stream = _core.Stream(n, width_a, width_b, top, 1, "pearson", 1 << 22, groups)
+    assert stream.found() is None
+    in_windows(stream, x, y, cuts)
+    for ours, wanted in zip(stream.found(), _core.best_partners(*csr(x), *csr(y), top, 1, groups=groups), strict=True):
+        np.testing.assert_array_equal(ours, wanted)
+    a, b = rng.integers(0, width_a, 30), rng.integers(0, width_b, 30)
+    stream = _core.Stream.of_pairs(n, width_a, width_b, a, b, groups, 1 << 22)
+    assert stream.found_pairs() is None
+    in_windows(stream, x, y, cuts)
+    np.testing.assert_array_equal(stream.found_pairs(), _core.pair_correlations(*csr(x), *csr(y), a, b, groups))
+    assert stream.found() is None
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_blocks_given_groups_keep_the_limit(signed):
+    """The least memory for what the features hold in groups: not enough for the sums of all pairs at once."""
+    rng = np.random.default_rng(5)
+    x, y = (draw_codes(rng, 600, width, 0.005, signed) * rng.random((600, width)) for width in (700, 900))
+    groups = rng.integers(0, 40, 600)
+    held = sum(len(set(zip(groups[rows], ids, strict=True))) for rows, ids in map(np.nonzero, (x, y)))
+    limit = 1600 * 288 + 8 * 600 + 16 * 40 * 64 + (1 << 20) + 4 * 64 * held
+    stream = _core.Stream(600, 700, 900, 1, 2, "pearson", limit, groups)
+    assert in_windows(stream, x, y, [0, 1, 256, 599, 600]) > 6
+    wanted = _core.best_partners(*csr(x), *csr(y), 1, 2, groups=groups)
+    for ours, others in zip(stream.found(), wanted, strict=True):
+        np.testing.assert_array_equal(ours, others)
+
+
+def test_small_residuals_within_groups_keep_their_last_bits():
+    """A feature's score of a partner and the partner's of it differ where rounding is not small beside residuals."""
+    rng = np.random.default_rng(6)
+    groups = rng.integers(0, 10, 200)
+    x, y = (1 + rng.random((10, width))[groups] + 0.001 * rng.standard_normal((200, width)) for width in (30, 40))
+    a, b = (index.ravel() for index in np.indices((30, 40)))
+    r = _core.pair_correlations(*csr(x), *csr(y), a, b, groups)
+    mirrored = _core.pair_correlations(*csr(y), *csr(x), b, a, groups)
+    assert (r != mirrored).any()
+    stream = _core.Stream(200, 30, 40, 3, 1, "pearson", 1 << 22, groups)
+    in_windows(stream, x, y, [0, 70, 200])
+    for ours, wanted in zip(stream.found(), _core.best_partners(*csr(x), *csr(y), 3, 1, groups=groups), strict=True):
+        np.testing.assert_array_equal(ours, wanted)
+
+
+def test_streams_with_bad_pairs_or_groups_are_refused():
+    ids = np.array([0], dtype=np.int64)
+    with pytest.raises(ValueError, match=r"feature_b must lie in 0\.\.1, got 1"):
+        _core.Stream.of_pairs(1, 1, 1, ids, ids + 1, None, 1 << 22)
+    with pytest.raises(ValueError, match="groups and the rows of a must have one length, got 1 and 2"):
+        _core.Stream.of_pairs(2, 1, 1, ids, ids, ids, 1 << 22)
+    with pytest.raises(ValueError, match="metric must be within where groups are given, got Cosine with groups"):
+        _core.Stream(1, 1, 1, 1, 1, "cosine", 1 << 22, ids)
+    with pytest.raises(ValueError, match=r"memory_limit must be at least \d+ bytes for these features and groups"):
+        _core.Stream(2, 1, 1, 1, 1, "pearson", 1000, ids.repeat(2))
+    stream = _core.Stream(2, 900, 1, 1, 1, "pearson", 901 * 288 + (1 << 20) + 4096, ids.repeat(2))
+    with pytest.raises(ValueError, match=r"memory_limit must be at least \d+ bytes for what the features hold"):
+        stream.feed(*csr(np.ones((2, 900))), *csr(np.ones((2, 1))))
 
 
 @given(seeds, rows, widths, densities, st.integers(1, 9), st.booleans())

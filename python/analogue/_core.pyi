@@ -27,6 +27,17 @@ class Stream:
         min_activations: int,
         metric: str,
         memory_limit: int,
+        groups: NDArray[np.int64] | None = None,
+    ) -> Stream: ...
+    @staticmethod
+    def of_pairs(
+        n_rows: int,
+        a_features: int,
+        b_features: int,
+        feature_a: NDArray[np.int64],
+        feature_b: NDArray[np.int64],
+        groups: NDArray[np.int64] | None,
+        memory_limit: int,
     ) -> Stream: ...
     @property
     def window(self) -> int: ...
@@ -45,6 +56,7 @@ class Stream:
     def found(
         self,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]] | None: ...
+    def found_pairs(self) -> NDArray[np.float64] | None: ...
 
 def assignment(
     indptr: NDArray[np.int64], columns: NDArray[np.int64], weights: NDArray[np.float64], n_columns: int
