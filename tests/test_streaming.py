@@ -12,25 +12,32 @@ import analogue as an
 from analogue.correlations import _windows, memory_bytes
 from test_matching import codes
 
-METRICS = st.sampled_from(["pearson", "cosine", "jaccard"])
-
 
 def assert_equal(found, wanted):
     for name in ("best_a", "corr_a", "best_b", "corr_b"):
         np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name), err_msg=name)
 
 
-@given(st.integers(0, 2**32 - 1), METRICS, st.integers(1, 3), st.booleans(), st.sampled_from([64, 200, 1000]))
-def test_shards_give_the_answer_of_memory_to_the_bit(tmp_path_factory, seed, metric, top, signed, entries):
+WAYS = st.sampled_from([{"metric": "pearson"}, {"metric": "cosine"}, {"metric": "jaccard"}, {"given": "token"}])
+
+
+@given(st.integers(0, 2**32 - 1), WAYS, st.integers(1, 3), st.booleans(), st.sampled_from([64, 200, 1000]))
+def test_shards_give_the_answer_of_memory_to_the_bit(tmp_path_factory, seed, way, top, signed, entries):
     rng = np.random.default_rng(seed)
     x, y = codes(rng, 120, 63, signed=signed), codes(rng, 120, 7, signed=signed)
     x[:, :3] = y[:, :3]
-    a, b = an.FeatureActivations.from_dense(x), an.FeatureActivations.from_dense(y)
-    wanted = an.match(a, b, top=top, metric=metric, backend="sparse")
+    tokens = rng.integers(0, 30, 120)
+    a, b = (an.FeatureActivations.from_dense(side, token_ids=tokens) for side in (x, y))
+    wanted = an.match(a, b, top=top, backend="sparse", **way)
     path = tmp_path_factory.mktemp("shards")
     shards = [an.ActivationShards.from_activations(*side, entries) for side in ((a, path / "a"), (b, path / "b"))]
     for sides in (shards, (a, shards[1]), (a, b)):
-        assert_equal(an.match(*sides, top=top, metric=metric, memory_limit="1200 KiB"), wanted)
+        found = an.match(*sides, top=top, memory_limit="1500 KiB", **way)
+        assert_equal(found, wanted)
+        for rule in ("mutual", "assignment"):
+            pairs, in_memory = found.pairs(rule), wanted.pairs(rule)
+            for name in ("feature_a", "feature_b", "correlation", "correlation_given_token", "weight"):
+                np.testing.assert_array_equal(getattr(pairs, name), getattr(in_memory, name), err_msg=name)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 16])

@@ -68,11 +68,11 @@ def sparse_best(
 
     With shards or a limit the tokens come in windows, pass after pass, and the answer is the same to the bit.
     """
-    if in_memory(acts_a, acts_b) and memory_limit is None:
+    if _in_memory(acts_a, acts_b, memory_limit):
         return best_partners(*_csr(acts_a), *_csr(acts_b), top, min_activations, metric, groups)
     widths = (acts_a.n_features, acts_b.n_features)
     limit = memory_bytes(memory_limit)
-    stream = Stream(acts_a.n_tokens, *widths, top, min_activations, metric, limit)
+    stream = Stream(acts_a.n_tokens, *widths, top, min_activations, metric, limit, groups)
     _run(stream, acts_a, acts_b)
     found = stream.found()
     assert found is not None
@@ -85,6 +85,7 @@ def pair_correlations(
     feature_a: NDArray[np.int64],
     feature_b: NDArray[np.int64],
     given: NDArray[np.int64] | None = None,
+    memory_limit: int | str | None = None,
 ) -> NDArray[np.float64]:
     """Correlate chosen pairs, plainly or given a group id for every token (its vocabulary id, say).
 
@@ -99,18 +100,27 @@ def pair_correlations(
         The pairs.
     given : ndarray of int64, shape (T,), optional
         A group id for every token.
+    memory_limit : int or str, optional
+        As for `match`.
 
     Returns
     -------
     ndarray of float64, shape (n,)
     """
     check_same_tokens(acts_a, acts_b)
-    return core_pair_correlations(*_csr(acts_a), *_csr(acts_b), feature_a, feature_b, given)
+    if _in_memory(acts_a, acts_b, memory_limit):
+        return core_pair_correlations(*_csr(acts_a), *_csr(acts_b), feature_a, feature_b, given)
+    widths, limit = (acts_a.n_features, acts_b.n_features), memory_bytes(memory_limit)
+    stream = Stream.of_pairs(acts_a.n_tokens, *widths, feature_a, feature_b, given, limit)
+    _run(stream, acts_a, acts_b)
+    found = stream.found_pairs()
+    assert found is not None
+    return found
 
 
-def in_memory(acts_a: Activations, acts_b: Activations) -> bool:
-    """Say whether both sides are `FeatureActivations`."""
-    return isinstance(acts_a, FeatureActivations) and isinstance(acts_b, FeatureActivations)
+def _in_memory(acts_a: Activations, acts_b: Activations, memory_limit: int | str | None) -> bool:
+    both = isinstance(acts_a, FeatureActivations) and isinstance(acts_b, FeatureActivations)
+    return both and memory_limit is None
 
 
 def _run(stream: Stream, acts_a: Activations, acts_b: Activations) -> None:

@@ -34,6 +34,8 @@ class Matches:
         What partners were ranked by.
     given : ndarray of int64, shape (T,), or None
         A group id for every token, where ``metric`` is the partial Pearson correlation given it.
+    memory_limit : int, str or None
+        What matching was given, and correlating pairs is held to.
     """
 
     best_a: NDArray[np.int64]
@@ -44,6 +46,7 @@ class Matches:
     acts_b: Activations
     metric: str = "pearson"
     given: NDArray[np.int64] | None = None
+    memory_limit: int | str | None = None
 
     @property
     def token_ids(self) -> NDArray[np.int64] | None:
@@ -135,7 +138,8 @@ class Matches:
         return self.metric == "pearson" and self.given is None
 
     def _correlation(self, chosen: Chosen, given: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
-        return pair_correlations(self.acts_a, self.acts_b, chosen.feature_a, chosen.feature_b, given)
+        pairs = (chosen.feature_a, chosen.feature_b)
+        return pair_correlations(self.acts_a, self.acts_b, *pairs, given, self.memory_limit)
 
 
 def _columns(best: NDArray[Number]) -> NDArray[Number]:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from . import _checks
 from .activations import FeatureActivations
-from .correlations import Found, check_same_tokens, in_memory, sparse_best
+from .correlations import Found, check_same_tokens, sparse_best
 from .cost import dense_cost, sparse_cost
 from .given import Activations, group_ids
 from .matches import Matches
@@ -80,21 +80,28 @@ def match(
     if given is not None and metric != "pearson":
         raise ValueError(f"metric must be pearson where given is, got {metric}")
     groups = None if given is None else group_ids(acts_a, acts_b, given)
-    streams = memory_limit is not None or not in_memory(acts_a, acts_b)
-    if backend == "dense" and (streams or groups is not None):
+    dense = _dense_sides(acts_a, acts_b, memory_limit) if groups is None else None
+    if dense is None and backend == "dense":
         raise ValueError("backend must be sparse or auto for shards, a memory_limit or given, got dense")
-    if isinstance(acts_a, FeatureActivations) and isinstance(acts_b, FeatureActivations) and not streams:
-        wins = backend == "auto" and groups is None and _dense_is_cheaper(acts_a, acts_b, min_activations, device)
-        if backend == "dense" or wins:
-            found = _dense_best(acts_a, acts_b, top, min_activations, metric, device)
-        else:
-            found = sparse_best(acts_a, acts_b, top, min_activations, metric, groups)
+    if dense and (backend == "dense" or (backend == "auto" and _dense_is_cheaper(*dense, min_activations, device))):
+        found = _dense_best(*dense, top, min_activations, metric, device)
     else:
         found = sparse_best(acts_a, acts_b, top, min_activations, metric, groups, memory_limit)
     best_a, corr_a, best_b, corr_b = found
     if top == 1:
         best_a, corr_a, best_b, corr_b = best_a[:, 0], corr_a[:, 0], best_b[:, 0], corr_b[:, 0]
-    return Matches(best_a, corr_a, best_b, corr_b, acts_a, acts_b, metric=metric, given=groups)
+    return Matches(
+        best_a, corr_a, best_b, corr_b, acts_a, acts_b, metric=metric, given=groups, memory_limit=memory_limit
+    )
+
+
+def _dense_sides(
+    acts_a: Activations, acts_b: Activations, memory_limit: int | str | None
+) -> tuple[FeatureActivations, FeatureActivations] | None:
+    """Return both sides if the dense backend may have them."""
+    if memory_limit is None and isinstance(acts_a, FeatureActivations) and isinstance(acts_b, FeatureActivations):
+        return acts_a, acts_b
+    return None
 
 
 def _dense_best(
