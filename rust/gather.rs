@@ -11,6 +11,7 @@ use crate::metric::Metric;
 use crate::moments::{Centred, Sums};
 use crate::roster::{Candidate, Roster};
 use crate::sparse::Csr;
+use crate::stream::{Goal, Task};
 
 /// Moments of both sides, over one or two passes: sums, and squares about the means.
 pub struct Gather {
@@ -18,6 +19,8 @@ pub struct Gather {
     n_rows: usize,
     min_activations: usize,
     sides: [Vec<Feature>; 2],
+    /// Features that are asked about, where not all are.
+    wanted: Option<[Vec<bool>; 2]>,
     centring: bool,
 }
 
@@ -49,23 +52,36 @@ impl Holdings {
 }
 
 impl Gather {
-    pub fn new(metric: Metric, n_rows: usize, n_features: [usize; 2], min_activations: usize) -> Self {
+    pub fn new(task: &Task) -> Self {
         let sums = Sums::default();
         let feature = Feature { sums, centred: sums.about_zero(), book: Book::new() };
-        let sides = n_features.map(|width| vec![feature.clone(); width]);
-        Self { metric, n_rows, min_activations, sides, centring: false }
+        let sides = task.n_features.map(|width| vec![feature.clone(); width]);
+        let wanted = match &task.goal {
+            Goal::Best(_) => None,
+            Goal::Pairs(pairs) => {
+                let mut wanted = task.n_features.map(|width| vec![false; width]);
+                for [a, b] in pairs {
+                    wanted[0][*a as usize] = true;
+                    wanted[1][*b as usize] = true;
+                }
+                Some(wanted)
+            }
+        };
+        let Task { metric, n_rows, min_activations, .. } = *task;
+        Self { metric, n_rows, min_activations, sides, wanted, centring: false }
     }
 
     /// Let every feature take in its column, features in parallel, rows in order.
     pub fn feed(&mut self, a: Csr, b: Csr, groups: Option<GroupedRows>) {
-        for (features, csr) in self.sides.iter_mut().zip([a, b]) {
+        for (side, (features, csr)) in self.sides.iter_mut().zip([a, b]).enumerate() {
+            let wanted = self.wanted.as_ref().map(|wanted| &wanted[side]);
             let columns = csr.transpose();
             features.par_iter_mut().with_min_len(64).enumerate().for_each_init(
                 Ledger::default,
                 |ledger, (number, feature)| {
                     let column = columns.feature(number);
                     let Feature { sums, centred, book } = feature;
-                    if column.len() == 0 {
+                    if column.len() == 0 || wanted.is_some_and(|wanted| !wanted[number]) {
                         return;
                     }
                     match groups {

@@ -23,8 +23,9 @@ use crate::stream::{Goal, Streamed, Task};
 
 /// Bytes an activation of a window needs while it is transposed and packed.
 const ENTRY: usize = 44;
-/// Bytes for what a feature holds in a group, while the groups' rows are made and packed.
+/// Bytes for what a feature holds in a group: while the groups' rows are made and packed, and without that.
 const HOLDING: usize = 64;
+const HOLDING_OF_PAIRS: usize = 48;
 
 /// A task between two windows.
 pub struct Passes<B> {
@@ -33,8 +34,8 @@ pub struct Passes<B> {
     fixed: usize,
     /// Bytes for sums, and for what is known of pairs.
     room: usize,
-    /// Bytes of these for what features hold in groups.
-    room_for_holdings: usize,
+    /// The most that features may hold in groups.
+    most_holdings: usize,
     holdings: Option<Holdings>,
     fed: usize,
     pass: Pass<B>,
@@ -50,9 +51,17 @@ enum Pass<B> {
 
 impl<B: Bounds> Passes<B> {
     pub fn new(task: Task, fixed: usize, room: usize) -> Self {
-        let gather = Gather::new(task.metric, task.n_rows, task.n_features, task.min_activations);
-        let pass = Pass::Gather(Box::new(gather));
-        Self { task, fixed, room, room_for_holdings: room / 4, holdings: None, fed: 0, pass }
+        let pass = Pass::Gather(Box::new(Gather::new(&task)));
+        let [share, holding] = Self::share(&task.goal);
+        Self { task, fixed, room, most_holdings: room / share / holding, holdings: None, fed: 0, pass }
+    }
+
+    /// What part of the room holdings may have, one in so many, and the bytes of one.
+    fn share(goal: &Goal) -> [usize; 2] {
+        match goal {
+            Goal::Best(_) => [4, HOLDING],
+            Goal::Pairs(_) => [2, HOLDING_OF_PAIRS],
+        }
     }
 
     fn miscounted(&self, fed: usize) -> Error {
@@ -61,11 +70,12 @@ impl<B: Bounds> Passes<B> {
     }
 
     fn check_holdings(&self, held: usize) -> Result<(), Error> {
-        if held * HOLDING <= self.room_for_holdings {
+        if held <= self.most_holdings {
             return Ok(());
         }
-        let least = self.fixed + 4 * HOLDING * held;
-        let wanted = format!("at least {least} bytes for what the features hold in groups of rows");
+        let [share, holding] = Self::share(&self.task.goal);
+        let least = self.fixed + share * holding * held;
+        let wanted = format!("at least {least} bytes for what the features hold in groups of rows so far");
         Err(Error::Number { name: "memory_limit".into(), wanted, got: (self.fixed + self.room).to_string() })
     }
 
@@ -90,6 +100,10 @@ impl<B: Bounds> Passes<B> {
 impl<B: Bounds> Streamed for Passes<B> {
     fn window(&self) -> usize {
         self.room / 4 / ENTRY
+    }
+
+    fn most_holdings(&self) -> usize {
+        self.most_holdings
     }
 
     fn feed(&mut self, a: Csr, b: Csr) -> Result<(), Error> {
@@ -183,7 +197,7 @@ mod tests {
 
     fn streamed<B: Bounds>(task: Task, room: usize, a: &Dense, b: &Dense, cuts: &[usize]) -> Passes<B> {
         let mut stream = Passes::new(task, 0, room);
-        stream.room_for_holdings = usize::MAX;
+        stream.most_holdings = usize::MAX;
         run(&mut stream, a, b, cuts);
         stream
     }

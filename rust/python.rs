@@ -106,6 +106,12 @@ impl Stream {
         self.search.window()
     }
 
+    /// The most groups that features may hold something in, counted for every feature.
+    #[getter]
+    fn most_holdings(&self) -> usize {
+        self.search.most_holdings()
+    }
+
     /// Take the next rows of both sides.
     fn feed(
         &mut self,

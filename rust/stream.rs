@@ -18,6 +18,9 @@ pub trait Streamed: Send + Sync {
     /// The most activations of both sides that a window should have.
     fn window(&self) -> usize;
 
+    /// The most groups that features may hold something in, counted for every feature.
+    fn most_holdings(&self) -> usize;
+
     /// Take the next rows of both sides.
     ///
     /// # Errors
@@ -155,7 +158,7 @@ mod tests {
             let least = fixed + 4 * 64 * 4;
             let mut tight = stream(2, [2, 2], search, least - 4).unwrap();
             let error = tight.feed(both.csr(), both.csr()).unwrap_err();
-            let needed = format!("at least {least} bytes for what the features hold in groups of rows");
+            let needed = format!("at least {least} bytes for what the features hold in groups of rows so far");
             assert_eq!(error.to_string(), format!("memory_limit must be {needed}, got {}", least - 4));
             let mut enough = stream(2, [2, 2], search, least).unwrap();
             assert!(enough.feed(both.csr(), both.csr()).is_ok());

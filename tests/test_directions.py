@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy.optimize import linear_sum_assignment
 
 import analogue as an
 import oracles
@@ -227,6 +228,18 @@ def test_wide_dictionaries_are_assigned_within_a_narrow_bound(monkeypatch, noise
     assert exact.value == exact.upper_bound
     assert exact.value - 1e-3 <= sparse.value <= exact.value + 1e-9
     assert exact.value - 1e-9 <= sparse.upper_bound <= exact.value + 1e-3
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_bound_of_an_assignment_holds_by_distance_too(seed):
+    """Partners that are listed by distance are not listed by falling cosine: the last one bounds nothing."""
+    rng = np.random.default_rng(seed)
+    x, y = (directions(rng, 8, 5) * rng.uniform(0.2, 3, (8, 1)) for _ in range(2))
+    acts = an.FeatureActivations.from_dense(rng.random((30, 8)))
+    found = an.match_directions(sae(x), sae(y), measure="distance", top=2).matches(acts, acts)
+    bound = found.pairs("assignment").stages[-1].optimum.upper_bound
+    cosines = np.maximum(cosine_matrix(x, y), 0)
+    assert bound >= cosines[linear_sum_assignment(cosines, maximize=True)].sum() - 1e-6
 
 
 def test_dead_directions_are_no_candidates():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analogue import Corpus, FeatureActivations, top_contexts, top_positions
+from analogue import ActivationShards, Corpus, FeatureActivations, top_contexts, top_positions
 from analogue.demo import folder
 from analogue.labels import Labels
 
@@ -21,6 +21,16 @@ def test_top_positions(seed, features, k):
         expected = [row for row in np.argsort(-column, kind="stable") if column[row] > 0][:k]
         np.testing.assert_array_equal(positions[feature], expected + [-1] * (k - len(expected)))
         np.testing.assert_array_equal(values[feature], [*column[expected], *[0] * (k - len(expected))])
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.sampled_from([7, 30, 1000]))
+def test_top_positions_of_shards_are_those_of_memory(tmp_path_factory, seed, k, entries):
+    rng = np.random.default_rng(seed)
+    acts = FeatureActivations.from_dense(rng.choice([-1.0, 0.0, 0.0, 0.5, 1.0, 2.0], (50, 7)))
+    shards = ActivationShards.from_activations(acts, tmp_path_factory.mktemp("shards") / "s", entries)
+    for found, wanted in zip(top_positions(shards, k), top_positions(acts, k), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+        assert found.dtype == wanted.dtype
 
 
 @pytest.fixture(scope="module")

@@ -104,7 +104,8 @@ def test_the_limit_is_kept(tmp_path):
         with an.ActivationShards.writer(tmp_path / side, 4096, 1 << 20) as writer:
             for _ in range(15):
                 ids = rng.integers(0, 4096 // 32, (30_000, 32)) + 128 * np.arange(32)
-                writer.append(an.FeatureActivations.from_topk(ids, rng.random(ids.shape) + 0.1, 4096))
+                ids_of_tokens = {name: np.arange(30_000) for name in ("token_ids", "document_ids", "positions")}
+                writer.append(an.FeatureActivations.from_topk(ids, rng.random(ids.shape) + 0.1, 4096, **ids_of_tokens))
     limit = 48 << 20
     child = subprocess.run(
         [sys.executable, "-c", PEAK, str(tmp_path), str(limit)],
@@ -114,6 +115,29 @@ def test_the_limit_is_kept(tmp_path):
         check=True,
     )
     assert 1 << 20 < int(child.stdout) < limit
+
+
+def test_pairs_given_the_token_come_in_batches_that_fit(tmp_path):
+    """What features hold in token ids is many times the room: pairs are correlated some at a time."""
+    rng = np.random.default_rng(4)
+    tokens = rng.integers(0, 500, 4000)
+    sides = [
+        an.FeatureActivations.from_topk(
+            np.sort(rng.integers(0, 30, (4000, 8)) + 30 * np.arange(8), axis=1),
+            rng.random((4000, 8)) + 0.1,
+            240,
+            token_ids=tokens,
+        )
+        for _ in range(2)
+    ]
+    paths = (tmp_path / side for side in "ab")
+    shards = [an.ActivationShards.from_activations(side, path, 6000) for side, path in zip(sides, paths, strict=True)]
+    found, wanted = an.match(*shards, memory_limit="1400 KiB"), an.match(*sides, backend="sparse")
+    with pytest.raises(ValueError, match="what the features hold in groups of rows so far"):
+        an.match(*shards, memory_limit="1400 KiB", given="token")
+    pairs = found.pairs("b_to_a")
+    np.testing.assert_array_equal(pairs.correlation_given_token, wanted.pairs("b_to_a").correlation_given_token)
+    assert len(pairs) == 240
 
 
 def test_windows_hold_every_token_once():

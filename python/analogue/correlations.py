@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from . import _checks
 from ._core import Stream, best_partners
 from ._core import pair_correlations as core_pair_correlations
-from .activations import FeatureActivations
+from .activations import PER_TOKEN, FeatureActivations
 from .given import Activations
 from .shards import ActivationShards
 
 DEFAULT_LIMIT = 2 << 30
+_TOKENS = 1 << 20  # compared at once
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 Csr = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], int]
@@ -31,10 +32,12 @@ def check_same_tokens(acts_a: Activations, acts_b: Activations) -> None:
         raise ValueError(
             f"acts_a and acts_b must hold the same tokens, got {acts_a.n_tokens} and {acts_b.n_tokens} of them"
         )
-    for name in ("token_ids", "document_ids", "positions"):
-        a, b = getattr(acts_a, name), getattr(acts_b, name)
-        if a is not None and b is not None and not np.array_equal(a, b):
-            raise ValueError(f"acts_a and acts_b must hold the same tokens in one order, but their {name} differ")
+    for start, stop in _pieces(acts_a, acts_b, _TOKENS):  # of shards, no more than a piece in memory
+        a, b = acts_a.rows(start, stop), acts_b.rows(start, stop)
+        for name in PER_TOKEN:
+            of_a, of_b = getattr(a, name), getattr(b, name)
+            if of_a is not None and of_b is not None and not np.array_equal(of_a, of_b):
+                raise ValueError(f"acts_a and acts_b must hold the same tokens in one order, but their {name} differ")
 
 
 def memory_bytes(limit: int | str | None) -> int:
@@ -50,7 +53,7 @@ def memory_bytes(limit: int | str | None) -> int:
     if not isinstance(limit, str):
         return _checks.integer("memory_limit", limit, minimum=1)
     read = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", limit)
-    if read is None or read[2].upper() not in _UNITS or float(read[1]) == 0:
+    if read is None or int(float(read[1]) * _UNITS.get(read[2].upper(), 0)) == 0:
         raise ValueError(f"memory_limit must be bytes or an amount such as '2GB' or '500 MiB', got {limit!r}")
     return int(float(read[1]) * _UNITS[read[2].upper()])
 
@@ -110,11 +113,14 @@ def pair_correlations(
     check_same_tokens(acts_a, acts_b)
     if _in_memory(acts_a, acts_b, memory_limit):
         return core_pair_correlations(*_csr(acts_a), *_csr(acts_b), feature_a, feature_b, given)
-    widths, limit = (acts_a.n_features, acts_b.n_features), memory_bytes(memory_limit)
-    stream = Stream.of_pairs(acts_a.n_tokens, *widths, feature_a, feature_b, given, limit)
-    _run(stream, acts_a, acts_b)
-    found = stream.found_pairs()
-    assert found is not None
+    limit = memory_bytes(memory_limit)
+    found = np.empty(len(feature_a))
+    for pairs in _batches(acts_a, acts_b, feature_a, feature_b, given, limit):
+        stream = _of_pairs(acts_a, acts_b, feature_a[pairs], feature_b[pairs], given, limit)
+        _run(stream, acts_a, acts_b)
+        scores = stream.found_pairs()
+        assert scores is not None
+        found[pairs] = scores
     return found
 
 
@@ -131,21 +137,66 @@ def _run(stream: Stream, acts_a: Activations, acts_b: Activations) -> None:
         done = stream.end_pass()
 
 
+def _of_pairs(
+    acts_a: Activations,
+    acts_b: Activations,
+    feature_a: NDArray[np.int64],
+    feature_b: NDArray[np.int64],
+    given: NDArray[np.int64] | None,
+    limit: int,
+) -> Stream:
+    widths = (acts_a.n_features, acts_b.n_features)
+    return Stream.of_pairs(acts_a.n_tokens, *widths, feature_a, feature_b, given, limit)
+
+
+def _batches(
+    acts_a: Activations,
+    acts_b: Activations,
+    feature_a: NDArray[np.int64],
+    feature_b: NDArray[np.int64],
+    given: NDArray[np.int64] | None,
+    limit: int,
+) -> Iterator[NDArray[np.int64]]:
+    """Cut the pairs so that what their features hold in groups fits: at most a group for every token they fire on."""
+    order = np.argsort(feature_a, kind="stable")
+    if given is None or not len(order):
+        yield order
+        return
+    most = _of_pairs(acts_a, acts_b, feature_a, feature_b, given, limit).most_holdings
+    n_groups = len(np.unique(given))
+    held = np.minimum(acts_a.firing_counts, n_groups)[feature_a[order]]
+    held += np.minimum(acts_b.firing_counts, n_groups)[feature_b[order]]
+    total = np.cumsum(held)
+    start = 0
+    while start < len(order):
+        before = total[start - 1] if start else 0
+        stop = max(int(np.searchsorted(total, before + most, side="right")), start + 1)
+        yield order[start:stop]
+        start = stop
+
+
 def _windows(
     acts_a: Activations, acts_b: Activations, most: int
 ) -> Iterator[tuple[FeatureActivations, FeatureActivations]]:
     """Cut the tokens where both sides together have at most ``most`` activations, and at the ends of shards."""
-    n_tokens = acts_a.n_tokens
-    ends = np.unique(np.concatenate([_ends(acts_a), _ends(acts_b)]))
-    rows = max(1, most * n_tokens // max(acts_a.nnz + acts_b.nnz, 1))
-    start = 0
-    while start < n_tokens:
-        stop = min(start + rows, int(ends[np.searchsorted(ends, start, side="right")]))
+    rows = max(1, most * acts_a.n_tokens // max(acts_a.nnz + acts_b.nnz, 1))
+    for start, stop in _pieces(acts_a, acts_b, rows):
         a, b = acts_a.rows(start, stop), acts_b.rows(start, stop)
-        while a.nnz + b.nnz > most and stop - start > 1:
-            stop = start + (stop - start) // 2
-            a, b = a.rows(0, stop - start), b.rows(0, stop - start)
-        yield a, b
+        while a.n_tokens:
+            kept = a.n_tokens
+            while kept > 1 and a.indptr[kept] + b.indptr[kept] > most:
+                kept //= 2
+            yield a.rows(0, kept), b.rows(0, kept)
+            a, b = a.rows(kept, a.n_tokens), b.rows(kept, b.n_tokens)
+
+
+def _pieces(acts_a: Activations, acts_b: Activations, rows: int) -> Iterator[tuple[int, int]]:
+    """Cut the tokens into pieces of at most ``rows``, and where a shard of either side ends."""
+    ends = np.unique(np.concatenate([_ends(acts_a), _ends(acts_b)]))
+    start = 0
+    while start < acts_a.n_tokens:
+        stop = min(start + rows, int(ends[np.searchsorted(ends, start, side="right")]))
+        yield start, stop
         start = stop
 
 

@@ -14,7 +14,9 @@ from . import _checks
 from .activations import FeatureActivations
 from .correlations import check_same_tokens
 from .geometry import Rows, best_assignment, expected_max_cosine
+from .given import Activations
 from .matches import Matches
+from .shards import ActivationShards
 
 _RATES = (1e-4, 1e-3, 1e-2, 1e-1)
 
@@ -158,15 +160,15 @@ class DirectionMatches:
 
     def shared_by_rate(
         self,
-        rates_a: FeatureActivations | ArrayLike,
-        rates_b: FeatureActivations | ArrayLike,
+        rates_a: Activations | ArrayLike,
+        rates_b: Activations | ArrayLike,
         edges: Sequence[float] = _RATES,
     ) -> list[dict[str, Any]]:
         """Count shared latents by how often they fire.
 
         Parameters
         ----------
-        rates_a, rates_b : FeatureActivations, or array_like of float, shape (F_A,) and (F_B,)
+        rates_a, rates_b : FeatureActivations or ActivationShards, or array_like of float, shape (F_A,) and (F_B,)
             Activations of the two dictionaries, or the share of tokens every latent fires on.
         edges : sequence of float
             Where one band ends and the next begins; latents that never fire are a band of their own.
@@ -199,9 +201,7 @@ class DirectionMatches:
                 table.append(count | {"features": features, "shared": hits, "share": share})
         return table
 
-    def to_dict(
-        self, rates_a: FeatureActivations | ArrayLike, rates_b: FeatureActivations | ArrayLike
-    ) -> dict[str, Any]:
+    def to_dict(self, rates_a: Activations | ArrayLike, rates_b: Activations | ArrayLike) -> dict[str, Any]:
         """Return all figures as plain JSON values, with what chance gives; rates as for `shared_by_rate`."""
         chance = {}
         for kind, rows in self.rows.items():
@@ -220,12 +220,12 @@ class DirectionMatches:
             "shared_by_firing_rate": self.shared_by_rate(rates_a, rates_b),
         }
 
-    def matches(self, acts_a: FeatureActivations, acts_b: FeatureActivations) -> Matches:
+    def matches(self, acts_a: Activations, acts_b: Activations) -> Matches:
         """Return the same partners with activations on one text, to choose pairs by any rule of `Matches.pairs`.
 
         Parameters
         ----------
-        acts_a, acts_b : FeatureActivations
+        acts_a, acts_b : FeatureActivations or ActivationShards
             Activations of the two dictionaries on the same tokens. They choose nothing: pairs carry the cosine of
             their decoder rows (or encoder rows, where only these were matched) as ``value``, and how their
             activations correlate as ``correlation``.
@@ -245,8 +245,8 @@ class DirectionMatches:
         )
 
 
-def _rates(name: str, given: FeatureActivations | ArrayLike, features: int) -> NDArray[np.float64]:
-    if isinstance(given, FeatureActivations):
+def _rates(name: str, given: Activations | ArrayLike, features: int) -> NDArray[np.float64]:
+    if isinstance(given, FeatureActivations | ActivationShards):
         given = given.firing_counts / max(given.n_tokens, 1)
     rates = _checks.array(name, given, ndim=1, dtype=np.float64)
     if len(rates) != features:

@@ -13,6 +13,7 @@ from . import _checks
 from ._core import top_positions as core_top_positions
 from .activations import FeatureActivations
 from .corpus import Corpus
+from .given import Activations
 
 if TYPE_CHECKING:
     import pyarrow
@@ -99,8 +100,14 @@ class Labels:
         )
 
 
-def top_positions(acts: FeatureActivations, k: int = 5) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def top_positions(acts: Activations, k: int = 5) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Find the tokens on which every feature fires most, all features in one pass.
+
+    Parameters
+    ----------
+    acts : FeatureActivations or ActivationShards
+    k : int
+        Tokens a feature.
 
     Returns
     -------
@@ -111,15 +118,24 @@ def top_positions(acts: FeatureActivations, k: int = 5) -> tuple[NDArray[np.int6
         Their activations; 0 beside a -1.
     """
     _checks.integer("k", k, minimum=1)
-    return core_top_positions(acts.indptr, acts.indices, acts.values, acts.n_features, k)
+    if isinstance(acts, FeatureActivations):
+        return core_top_positions(acts.indptr, acts.indices, acts.values, acts.n_features, k)
+    best, most = np.full((acts.n_features, k), -1), np.zeros((acts.n_features, k), dtype=np.float32)
+    for shard, start in zip(acts, acts.offsets, strict=False):
+        positions, values = core_top_positions(shard.indptr, shard.indices, shard.values, shard.n_features, k)
+        best = np.hstack([best, np.where(positions >= 0, positions + start, -1)])
+        most = np.hstack([most, values])
+        order = np.argsort(-most, axis=1, kind="stable")[:, :k]  # on ties what stood, from an earlier shard
+        best, most = (np.take_along_axis(columns, order, axis=1) for columns in (best, most))
+    return best, most
 
 
-def top_contexts(acts: FeatureActivations, corpus: Corpus, k: int = 5, window: int = 5) -> Labels:
+def top_contexts(acts: Activations, corpus: Corpus, k: int = 5, window: int = 5) -> Labels:
     """Label every feature with its top activating tokens and their contexts.
 
     Parameters
     ----------
-    acts : FeatureActivations
+    acts : FeatureActivations or ActivationShards
         Captured on ``corpus`` (it must carry document ids and positions).
     corpus : Corpus
         The text.

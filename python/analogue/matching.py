@@ -63,8 +63,9 @@ def match(
         left is what two models agree on beyond it. A feature that keeps at most 1e-10 of its sum of squares is no
         candidate. Sparse only.
     memory_limit : int or str, optional
-        Bytes, or text such as "2GB", for what is held beside the activations; by default 2 GiB for shards, and no
-        limit in memory. The less there is, the more passes over the tokens.
+        Bytes, or text such as "2GB", for what is held beside the activations and (where ``given`` or r given the
+        token is asked) an id a token; by default 2 GiB for shards, and no limit in memory. The less there is, the
+        more passes over the tokens; the backend is the sparse one.
 
     Raises
     ------
