@@ -240,9 +240,9 @@ class DirectionMatches:
             if acts.n_features != len(best):
                 raise ValueError(f"{name} must have the dictionary's {len(best)} features, got {acts.n_features}")
         check_same_tokens(acts_a, acts_b)
-        return Matches(
-            found.best_a, found.cosine_a, found.best_b, found.cosine_b, acts_a, acts_b, metric=f"{kind} cosine"
-        )
+        partners = (found.best_a, found.cosine_a, found.best_b, found.cosine_b)
+        by_cosine = found.distance_a is None
+        return Matches(*partners, acts_a, acts_b, metric=f"{kind} cosine", falling=by_cosine)
 
 
 def _rates(name: str, given: Activations | ArrayLike, features: int) -> NDArray[np.float64]:

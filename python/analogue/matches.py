@@ -36,6 +36,8 @@ class Matches:
         A group id for every token, where ``metric`` is the partial Pearson correlation given it.
     memory_limit : int, str or None
         What matching was given, and correlating pairs is held to.
+    falling : bool
+        Whether partners are listed by falling metric; directions that were matched by distance carry their cosine.
     """
 
     best_a: NDArray[np.int64]
@@ -47,6 +49,7 @@ class Matches:
     metric: str = "pearson"
     given: NDArray[np.int64] | None = None
     memory_limit: int | str | None = None
+    falling: bool = True
 
     @property
     def token_ids(self) -> NDArray[np.int64] | None:
@@ -109,8 +112,8 @@ class Matches:
         candidates = self.candidates
         edges = rules.edges(candidates)
         n_a, n_b = (int((best[:, 0] >= 0).sum()) for best in (candidates.best_b, candidates.best_a))
-        limit_a = rules.unlisted_at_most(candidates.best_b, candidates.weight_b, n_b)
-        limit_b = rules.unlisted_at_most(candidates.best_a, candidates.weight_a, n_a)
+        limit_a = rules.unlisted_at_most(candidates.best_b, candidates.weight_b, n_b, self.falling)
+        limit_b = rules.unlisted_at_most(candidates.best_a, candidates.weight_a, n_a, self.falling)
         graph = Graph(*edges, limit_a, limit_b)
         matched = assign(graph)
         found = self._measured(edges.take(matched))

@@ -87,11 +87,13 @@ def rank_within(groups: NDArray[np.int64], order: NDArray[np.int64] | None = Non
     return ranks
 
 
-def unlisted_at_most(best: NDArray[np.int64], weight: NDArray[np.float64], n_partners: int) -> NDArray[np.float64]:
+def unlisted_at_most(
+    best: NDArray[np.int64], weight: NDArray[np.float64], n_partners: int, falling: bool = True
+) -> NDArray[np.float64]:
     """Bound, for every feature, the weight of any partner that its list leaves out; 0 when it leaves out none.
 
     That is the last weight listed; or 1, which no correlation, cosine or overlap exceeds, where partners are not
-    listed by falling weight (directions by distance carry their cosine).
+    listed by falling weight.
 
     Parameters
     ----------
@@ -99,10 +101,11 @@ def unlisted_at_most(best: NDArray[np.int64], weight: NDArray[np.float64], n_par
         The best partners of every feature, best first.
     n_partners : int
         Candidates on the other side.
+    falling : bool
+        Whether partners are listed by falling weight.
     """
     cut_short = (best[:, -1] >= 0) & (best.shape[1] < n_partners)
-    falling = (np.diff(weight, axis=1) <= 0).all(axis=1)
-    return np.where(cut_short, np.where(falling, np.maximum(weight[:, -1], 0.0), 1.0), 0.0)
+    return np.where(cut_short, np.maximum(weight[:, -1], 0.0) if falling else 1.0, 0.0)
 
 
 def _distinct(one: Chosen, other: Chosen) -> Chosen:
