@@ -100,12 +100,13 @@ class Comparison:
             return (
                 f"a feature stands in up to {most} pairs, and the {self.settings.null} null does not hold for repeats"
             )
-        if self.settings.pairs == "assignment":
-            return (
-                f"assignment pairs have siblings (features of one token, alike in their own model), for which the "
-                f"{self.settings.null} null does not hold: a never-trained model reaches CKA z = 4.0 on them"
-            )
-        return None
+        if self.settings.pairs == "mutual":
+            return None
+        example = ": a never-trained model reaches CKA z = 4.0 on them" if self.settings.pairs == "assignment" else ""
+        return (
+            f"{self.settings.pairs} pairs have siblings (features of one token, alike in their own model), for which "
+            f"the {self.settings.null} null does not hold, however often each feature stands{example}"
+        )
 
     @property
     def summary(self) -> dict[str, Any]:
