@@ -10,6 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 import analogue
 from analogue.demo import folder
+from analogue.report import tables
 
 A, B, SAE_A, SAE_B = (str(folder() / name) for name in ("model_a", "model_b", "sae_a", "sae_b"))
 TEXT = str(folder() / "held_out.jsonl")
@@ -58,6 +59,8 @@ def test_one_cell(run, tmp_path):
         "junk majority",
     ]
     read = analogue.load_comparison(out)
+    assert read.summary["mean_value"] is None
+    assert column(read, "Correlation of", "matched") is None
     table = pq.read_table(out / "pairs.parquet")
     assert table["kept"].to_numpy().sum() == len(read.pairs) == read.scores["rsa"].n
     assert set(table.column_names) >= {"firing_rate_a", "label_b", "correlation_given_token", "dropped_by"}
@@ -324,15 +327,24 @@ def test_rules_of_many_to_one(run, tmp_path, options, stages, highest):
     assert ("does not hold for repeats" if repeats else f"{options[0]} pairs have siblings") in read.caveat
 
 
-@pytest.mark.parametrize("options", [["--metric", "jaccard"], ["--metric", "cosine"], ["--given", "bigram"]])
+@pytest.mark.parametrize("options", [["--metric", "jaccard"], ["--metric", "cosine"], ["--given", "bigram", "--min-correlation", "0.7"]])
 def test_other_ways_to_match(run, tmp_path, options):
-    status, _, err = run(*ONE_CELL, *TINY, *options, "--out", tmp_path / "run")
+    status, printed, err = run(*ONE_CELL, *TINY, *options, "--out", tmp_path / "run")
     assert status == 0, err
+    by = "r given the bigram" if options[0] == "--given" else options[1]
+    assert f"Correlation of the kept pairs, matched by {by}" in " ".join(printed.split())
     found = analogue.load_comparison(tmp_path / "run")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     ids = found.spaces["a"].activations.token_ids
+    assert summary["mean_value"] == pytest.approx(found.pairs.weight.mean())
+    assert column(found, "Correlation of", "matched") == [f"{summary['mean_value']:.3f}"]
+    assert summary["mean_value"] != pytest.approx(summary["mean_correlation"])
     if options[0] == "--given":
         assert found.pairs.metric == "pearson"
+        stage = found.pairs.stages[2]
+        assert stage.name == "0.7 <= r given bigram"
+        assert found.pairs.value.min() >= 0.7 > stage.dropped.value.max()
+        assert stage.dropped.correlation.max() > 0.7
         assert summary["tokens_alone"] > (np.unique(ids, return_counts=True)[1] == 1).sum()
     else:
         assert found.pairs.metric == options[1]
@@ -343,6 +355,12 @@ def test_other_ways_to_match(run, tmp_path, options):
         if options[1] == "jaccard":
             both, either = ((x[row] > 0) & (y[row] > 0)).sum(), ((x[row] > 0) | (y[row] > 0)).sum()
             assert found.pairs.weight[row] == pytest.approx(both / either, abs=1e-9)
+
+
+def column(result, title, heading):
+    """The cells of one column of a printed table, None where it has no such column."""
+    table = next(table for table in tables(result) if str(table.title).startswith(title))
+    return next((list(column.cells) for column in table.columns if column.header == heading), None)
 
 
 def test_assignment(run, tmp_path):
@@ -356,6 +374,8 @@ def test_assignment(run, tmp_path):
         "assignment"
     )
     assert said == json.loads((out / "manifest.json").read_text())["stages"][1]["optimum"]
+    for heading, value in (("total", said["total"]), ("at most", said["upper_bound"]), ("gap", said["gap"])):
+        assert column(read, "Matching", heading) == [f"{value:.1f}", ""]
     assert said["total"] == pytest.approx(pairs.correlation.sum())
     assert 0 <= said["gap"] == pytest.approx(said["upper_bound"] - said["total"])
     assert read.pairs.stages[1].optimum == pairs.stages[1].optimum
@@ -383,6 +403,11 @@ def test_hubs_and_fractions_stand_in_the_run(run, tmp_path):
         space = read.spaces[side]
         assert table["label"].to_pylist() == [space.labels.tokens(f) for f in table["feature"].to_pylist()]
         assert sum(read.multiplicity[side]["pairs"].to_pylist()) == len(chosen)
+    for heading, name in (("unique", "unique_fraction"), ("mutual", "mutual_fraction")):
+        assert column(read, "Matching", heading) == [f"{summary[name][side]:.3f}" for side in "ab"]
+    assert column(read, "Matching", "candidates") == [str(summary["candidates"][side]) for side in "ab"]
+    assert column(read, "Matching", "alone") == [str(summary["tokens_alone"]), ""]
+    assert column(read, "Matching", "total") is None
 
 
 def test_robustness_stands_in_the_run(run, tmp_path):

@@ -21,6 +21,7 @@ from analogue.demo import folder
 from analogue.dictionaries import neurons
 from analogue.dictionaries.autoencoder import JumpReLU, ReLU, SparseAutoencoder, TopK
 from analogue.geometry import expected_max_cosine, nearest_rows
+from analogue.report import tables
 from analogue.spaces import FeatureSpace
 
 
@@ -446,6 +447,14 @@ def test_a_run_by_directions(compare, tmp_path):
     acts = [read.spaces[side].activations for side in "ab"]
     found = an.match_directions(two, three, on="both")
     assert read.summary["directions"] == json.loads(json.dumps(found.to_dict(*acts)))
+    bands = next(table for table in tables(read) if "how often they fire" in str(table.title))
+    counts = {str(column.header): list(column.cells) for column in bands.columns}
+    for side, rates in zip("ab", (side.firing_counts / side.n_tokens for side in acts), strict=True):
+        often = found.shared[side][(rates >= 0.01) & (rates < 0.1)]
+        row = counts["share of tokens"].index("0.01 to 0.1")
+        assert counts[f"latents of {side.upper()}"][row] == str(len(often))
+        assert counts[f"shared of {side.upper()}"][row] == f"{often.mean():.3f}"
+        assert counts[f"latents of {side.upper()}"][0] == str((rates == 0).sum())
     mutual = found.matches(*acts).pairs("mutual")
     assert read.pairs.stages[1].counts == mutual.counts
     assert read.pairs.metric == "decoder cosine"

@@ -71,9 +71,13 @@ def test_correlation_band_ends_are_kept():
     pairs = pairs_of([(0, 0, 0.1), (1, 1, 0.3), (2, 2, 0.9)])
     assert len(pairs.filter(filters.correlation(0.1, 0.3))) == 2
     assert len(pairs.filter(filters.correlation())) == 3
-    for low, high in ((0.5, 0.1), (float("nan"), None)):
-        with pytest.raises(ValueError, match="minimum must not exceed maximum"):
-            filters.correlation(low, high)
+    with pytest.raises(ValueError, match="minimum must not exceed maximum, got 0.5 and 0.1"):
+        filters.correlation(0.5, 0.1)
+    for bad, error, got in ((float("nan"), ValueError, "NaN"), ("a", TypeError, "'a'"), (True, TypeError, "True")):
+        with pytest.raises(error, match=f"minimum must be a number or None, got {got}"):
+            filters.correlation(bad)
+        with pytest.raises(error, match=f"maximum must be a number or None, got {got}"):
+            filters.correlation(0.1, bad)
 
 
 @pytest.mark.parametrize(
@@ -177,8 +181,18 @@ def test_correlation_given_the_token():
     assert beyond.filter(filters.correlation(None, 0.1, of="given_token")).feature_a.tolist() == [0, 1]
     with pytest.raises(ValueError, match="of must be 'plain' for activations without token ids"):
         pairs.filter(filters.correlation(0.1, of="given_token"))
-    with pytest.raises(ValueError, match="of must be one of plain, given_token, got 'r'"):
+    with pytest.raises(ValueError, match="of must be one of plain, given_token, matched, got 'r'"):
         filters.correlation(0.1, of="r")
+
+
+def test_correlation_that_was_matched_by():
+    ids, plain, value = np.arange(3), np.array([0.9, 0.05, 0.7]), np.array([0.05, 0.3, 0.2])
+    band = filters.correlation(0.1, of="matched")
+    assert band.name == "0.1 <= r matched"
+    assert Pairs(ids, ids, plain, value=value).filter(band).feature_a.tolist() == [1, 2]
+    assert Pairs(ids, ids, plain).filter(band).feature_a.tolist() == [0, 2]
+    with pytest.raises(ValueError, match="of must not be 'matched' for pairs matched by jaccard"):
+        Pairs(ids, ids, plain, metric="jaccard", value=value).filter(band)
 
 
 def test_unknown_policies():

@@ -89,6 +89,13 @@ class Comparison:
         return self.spaces["a"].labels, self.spaces["b"].labels
 
     @property
+    def matched_by(self) -> str:
+        """What partners were ranked by, in words: "r", "r given the token", "cosine", "decoder cosine", ..."""
+        if self.settings.given is not None:
+            return f"r given the {self.settings.given}"
+        return "r" if self.pairs.metric == "pearson" else self.pairs.metric
+
+    @property
     def caveat(self) -> str | None:
         """One sentence where the pairing null does not hold for these pairs, whatever the scores, else None."""
         if self.rows == "activations":
@@ -110,13 +117,18 @@ class Comparison:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Pairs kept, their mean correlation plain and given the token, and what stood before the filters."""
+        """Pairs kept, their mean correlation plain and given the token, and what stood before the filters.
+
+        ``mean_value`` is the mean of what they were matched by, None where that is the plain correlation.
+        """
+        value = self.pairs.value if len(self.pairs) else None
         given = self.pairs.correlation_given_token if len(self.pairs) else None
         optimum = next((stage["optimum"] for stage in self._stages if stage["optimum"]), None)
         return {
             "pairs": len(self.pairs),
             "mean_correlation": self.pairs.counts.mean_correlation,
             "mean_correlation_given_token": None if given is None else float(given.mean()),
+            "mean_value": None if value is None else float(value.mean()),
             "share_given_token_above_0.1": None if given is None else float((given > 0.1).mean()),
             **self.matched,
             "assignment": optimum,

@@ -13,7 +13,7 @@ from .rules import rank_within
 
 JUNK_RULES = ("majority", "any")
 ONE_TO_ONE = ("strict", "best", "first")
-CORRELATIONS = ("plain", "given_token")
+CORRELATIONS = ("plain", "given_token", "matched")
 MULTIPLICITY_POLICIES = ("drop", "first", "best")
 
 
@@ -24,21 +24,32 @@ def correlation(minimum: float | None = None, maximum: float | None = None, of: 
     ----------
     minimum, maximum : float or None
         The ends, both kept.
-    of : {"plain", "given_token"}
-        Pearson correlation, or the same given the token's identity, which only pairs with token ids have.
+    of : {"plain", "given_token", "matched"}
+        Pearson correlation; the same given the token's identity, which only pairs with token ids have; or the one
+        that the pairs were matched by, plain or given something.
+
+    Raises
+    ------
+    ValueError
+        If the ends are no numbers or out of order; from the filter, if pairs lack that correlation.
     """
     _checks.choice("of", of, CORRELATIONS)
+    for name, value in (("minimum", minimum), ("maximum", maximum)):
+        _checks.number_or_none(name, value)
     low, high = -np.inf if minimum is None else minimum, np.inf if maximum is None else maximum
-    if np.isnan(low) or np.isnan(high) or low > high:
+    if low > high:
         raise ValueError(f"minimum must not exceed maximum, got {minimum} and {maximum}")
 
     def keeps(pairs: Pairs) -> NDArray[np.bool_]:
-        r = pairs.correlation if of == "plain" else pairs.correlation_given_token
+        if of == "matched" and pairs.metric != "pearson":
+            raise ValueError(f"of must not be 'matched' for pairs matched by {pairs.metric}, which is no correlation")
+        r = {"plain": pairs.correlation, "given_token": pairs.correlation_given_token, "matched": pairs.weight}[of]
         if r is None:
             raise ValueError("of must be 'plain' for activations without token ids, got 'given_token'")
         return np.asarray((r >= low) & (r <= high))
 
-    return Filter(_band("r" if of == "plain" else "r given token", minimum, maximum), keeps)
+    what = {"plain": "r", "given_token": "r given token", "matched": "r matched"}[of]
+    return Filter(band(what, minimum, maximum), keeps)
 
 
 def firing(acts_a: FeatureActivations, acts_b: FeatureActivations, minimum: int) -> Filter:
@@ -86,7 +97,7 @@ def multiplicity(
         kept: NDArray[np.bool_] = rank_within(hub, order) < maximum
         return kept if minimum is None else np.asarray(kept & (_multiplicity(hub) >= minimum))
 
-    name = _band(f"pairs of {side.upper()}", minimum, maximum)
+    name = band(f"pairs of {side.upper()}", minimum, maximum)
     return Filter(name if maximum is None else f"{name} {policy}", keeps)
 
 
@@ -127,7 +138,8 @@ def junk(labels_a: Labels, labels_b: Labels, rule: str = "majority") -> Filter:
     return Filter(f"junk {rule}", lambda pairs: ~junk_a[pairs.feature_a] & ~junk_b[pairs.feature_b])
 
 
-def _band(what: str, minimum: float | None, maximum: float | None) -> str:
+def band(what: str, minimum: float | None, maximum: float | None) -> str:
+    """Return the name of a band of ``what``, such as "0.1 <= r"."""
     return ("" if minimum is None else f"{minimum:g} <= ") + what + ("" if maximum is None else f" <= {maximum:g}")
 
 

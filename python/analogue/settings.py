@@ -50,7 +50,8 @@ class Settings:
     min_activations : int
         Tokens a feature must fire on to be a candidate; matched by directions, to stay.
     min_correlation, max_correlation : float or None
-        The correlation band.
+        The band of the correlation that pairs are matched by: the one given the token or bigram where ``given`` is,
+        else the plain one, whatever ``metric`` and ``by``.
     min_correlation_given_token : float or None
         The least correlation given the token's identity.
     junk : {"majority", "any", "off"}
@@ -160,12 +161,18 @@ class Settings:
         if self.one_to_one is not None:
             stages.append(filters.one_to_one(self.one_to_one))
         if self.min_correlation is not None or self.max_correlation is not None:
-            stages.append(filters.correlation(self.min_correlation, self.max_correlation))
+            stages.append(self._correlation_band())
         if self.min_correlation_given_token is not None:
             stages.append(filters.correlation(self.min_correlation_given_token, of="given_token"))
         if self.junk != "off":
             stages.append(filters.junk(labels_a, labels_b, self.junk))
         return stages
+
+    def _correlation_band(self) -> Filter:
+        ends = (self.min_correlation, self.max_correlation)
+        if self.given is None:
+            return filters.correlation(*ends)
+        return filters.correlation(*ends, of="matched")._replace(name=filters.band(f"r given {self.given}", *ends))
 
     @property
     def _hub_sides(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def tables(result: Comparison | Grid, top: int = 8) -> Iterator[Table]:
-    """Yield the tables of a result: row counters, the best pairs with their tokens, hubs, robustness, scores.
+    """Yield the tables of a result: what was matched, row counters, the best pairs with their tokens, hubs, robustness, scores.
 
     Parameters
     ----------
@@ -26,6 +26,7 @@ def tables(result: Comparison | Grid, top: int = 8) -> Iterator[Table]:
         Pairs and hubs to show; of a grid, those of the cell with the most correlation beyond the token.
     """
     named = _named(result)
+    yield _matching(named)
     yield _counters(named)
     cells = [comparison for name, comparison in named.items() if name != "control"]
     shown = max(cells, key=_beyond_token)
@@ -34,6 +35,7 @@ def tables(result: Comparison | Grid, top: int = 8) -> Iterator[Table]:
     yield _correlations(named)
     if any(comparison.direction_match is not None for comparison in named.values()):
         yield _directions(named)
+        yield _shared_by_rate(named)
     if any(comparison.split_half is not None for comparison in named.values()):
         yield _split_halves(named)
     for name, comparison in named.items():
@@ -51,6 +53,10 @@ def _named(result: Comparison | Grid) -> dict[str, Comparison]:
 
 def _name(comparison: Comparison) -> str:
     return f"{comparison.spaces['a'].site} x {comparison.spaces['b'].site}"
+
+
+def _matched_by(named: dict[str, Comparison]) -> str:
+    return ", ".join(dict.fromkeys(comparison.matched_by for comparison in named.values()))
 
 
 def _beyond_token(comparison: Comparison) -> float:
@@ -73,12 +79,33 @@ def _new(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
 
 
 def _number(value: float | None, form: str = ".3f") -> str:
-    return "-" if value is None else format(value, f"z{form}")
+    return "-" if value is None else format(value, form if form == "d" else f"z{form}")
+
+
+def _matching(named: dict[str, Comparison]) -> Table:
+    """Show what stood before any rule: unique counts the features that the other side chose, mutual its own."""
+    total = ("total", "at most", "gap")
+    assigned = any(comparison.summary["assignment"] for comparison in named.values())
+    table = _new(
+        f"Matching by {_matched_by(named)}; alone: tokens that no other has, which carry nothing given it",
+        ("A x B", "of"),
+        ("candidates", "unique", "mutual", "alone", *(total if assigned else ())),
+    )
+    for name, comparison in named.items():
+        table.add_section()
+        matched, optimum = comparison.matched, comparison.summary["assignment"] or {}
+        both = [_number(matched["tokens_alone"], "d")]
+        both += [_number(optimum[key], ".1f") for key in ("total", "upper_bound", "gap") if optimum]
+        for row, side in enumerate(("a", "b")):
+            shares = (matched["unique_fraction"][side], matched["mutual_fraction"][side])
+            cells = (side.upper(), str(matched["candidates"][side]), *map(_number, shares))
+            table.add_row(name if row == 0 else "", *cells, *(both if row == 0 else ()))
+    return table
 
 
 def _counters(named: dict[str, Comparison]) -> Table:
     table = _new(
-        "Pairs after every stage: unique features, and the most pairs of one feature",
+        f"Pairs after every stage, matched by {_matched_by(named)}: unique features, and the most pairs of one",
         ("A x B", "stage"),
         ("pairs", "of A", "of B", "most", "mean r"),
     )
@@ -118,9 +145,9 @@ def _hubs(comparison: Comparison, top: int) -> Table:
     from rich.markup import escape
 
     table = _new(
-        f"Hubs of {_name(comparison)}: features that are the best partner of most",
-        ("of", "its tokens", "its partners' tokens"),
-        ("feature", "chosen by", "share so far", "mean r"),
+        f"Hubs of {_name(comparison)}: features that are the best partner of most, by {comparison.matched_by}",
+        ("of", "tokens", "partners"),
+        ("feature", "chosen by", "so far", "mean r"),
     )
     for side in ("a", "b"):
         table.add_section()
@@ -176,6 +203,24 @@ def _directions(named: dict[str, Comparison]) -> Table:
     return table
 
 
+def _shared_by_rate(named: dict[str, Comparison]) -> Table:
+    table = _new(
+        "Latents that both sides have, by how often they fire",
+        ("A x B", "share of tokens"),
+        ("latents of A", "shared of A", "latents of B", "shared of B"),
+    )
+    for name, comparison in named.items():
+        if (found := comparison.direction_match) is not None:
+            table.add_section()
+            bands = found["shared_by_firing_rate"]
+            sides = ([band for band in bands if band["side"] == side] for side in ("a", "b"))
+            for row, (a, b) in enumerate(zip(*sides, strict=True)):
+                rates = f"{a['low']:g} to {a['high']:g}" if a["high"] else "never fires"
+                cells = (cell for band in (a, b) for cell in (str(band["features"]), _number(band["share"])))
+                table.add_row(name if row == 0 else "", rates, *cells)
+    return table
+
+
 def _convergence(name: str, convergence: pyarrow.Table, caveat: str | None) -> Table:
     rows = convergence.to_pylist()
     measures = [column.removesuffix("_z") for column in rows[0] if column.endswith("_z")]
@@ -200,14 +245,24 @@ def _note(table: Table, notes: list[str]) -> None:
 
 
 def _correlations(named: dict[str, Comparison]) -> Table:
+    """Show the means of the kept pairs, and of what they were matched by where that is not plain r."""
+    columns = {
+        "mean r": "mean_correlation",
+        "matched": "mean_value",
+        "mean r given token": "mean_correlation_given_token",
+        "share above 0.1": "share_given_token_above_0.1",
+    }
+    by = _matched_by(named)
+    if by == "r":
+        del columns["matched"]
     table = _new(
-        "Correlation of the kept pairs, plain and given the token",
+        f"Correlation of the kept pairs, matched by {by}, plain and given the token",
         ("A x B",),
-        ("pairs", "mean r", "mean r given token", "share above 0.1"),
+        ("pairs", *columns),
     )
+    keys = columns.values()
     for name, comparison in named.items():
         summary = comparison.summary
-        keys = ("mean_correlation", "mean_correlation_given_token", "share_given_token_above_0.1")
         table.add_row(name, str(summary["pairs"]), *(_number(summary[key]) for key in keys))
     return table
 
