@@ -420,6 +420,7 @@ def test_robustness_stands_in_the_run(run, tmp_path):
     assert read.summary["split_half"]["pairs"] == half.pairs
     assert half.mean_correlation_held_out < half.mean_correlation
     assert half.tokens + half.tokens_held_out == read.spaces["a"].activations.n_tokens
+    assert column(read, "Pairs of one half", "tokens") == [str(half.tokens), str(half.tokens_held_out)]
     table = pq.read_table(out / "convergence.parquet")
     assert table.equals(read.convergence)
     last = table.to_pylist()[-1]

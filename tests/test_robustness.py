@@ -67,6 +67,29 @@ def test_split_half_is_drawn_by_its_seed():
     assert (split_half(*uneven).tokens, split_half(*uneven).tokens_held_out) == (3, 4)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_halves_are_halves_of_the_tokens(seed):
+    """One document holds 40 % of the text: ten of twenty documents would be far from half of it."""
+    documents = np.concatenate([np.zeros(240, np.int64), 1 + np.arange(360) // 19])
+    *_, acts = planted(document_ids=documents)
+    half = split_half(*acts, seed=seed)
+    assert half.tokens + half.tokens_held_out == 600
+    assert abs(half.tokens - 300) <= 10
+    rng, draws = np.random.default_rng(seed), []
+    for _ in range(32):  # every cut of every draw, by its tokens
+        order = rng.permutation(np.unique(documents))
+        draws += [np.isin(documents, order[:cut]).sum() for cut in range(1, len(order))]
+    assert abs(half.tokens - 300) == min(abs(tokens - 300) for tokens in draws)
+
+
+@pytest.mark.parametrize("sizes", [(599, 1), (1, 599)])
+def test_two_documents_are_a_half_each(sizes):
+    *_, acts = planted(document_ids=np.repeat([4, 9], sizes))
+    half = split_half(*acts)
+    assert sorted((half.tokens, half.tokens_held_out)) == [1, 599]
+    assert half.documents == 1
+
+
 def test_split_half_without_pairs_or_tokens():
     empty = FeatureActivations.from_dense(np.zeros((4, 3)))
     found = split_half(empty, empty)
@@ -78,19 +101,26 @@ def test_split_half_without_pairs_or_tokens():
 
 def test_convergence_pairs_every_part_as_match_does():
     x, y, tokens, acts = planted()
-    table = convergence(*acts, at=(0.25, 100, 0.5), rule="b_to_a", min_activations=3).to_pydict()
+    table = convergence(*acts, at=(0.25, 100, 0.5), rule="b_to_a", min_activations=14).to_pydict()
     assert table["tokens"] == [100, 150, 300, 600]
     assert table["documents"] == [4, 5, 10, 20]
-    parts = []
+    parts, candidates = [], []
     for row, end in enumerate(table["tokens"]):
         sides = [FeatureActivations.from_dense(side[:end], token_ids=tokens[:end]) for side in (x, y)]
-        pairs = match(*sides, min_activations=3).pairs("b_to_a")
+        pairs = match(*sides, min_activations=14).pairs("b_to_a")
+        fires = [{f for f in range(40) if (side[:end, f] > 0).sum() >= 14} for side in (x, y)]
+        assert [table[f"candidates_{side}"][row] for side in "ab"] == [len(own) for own in fires]
+        candidates.append(fires)
         parts.append(set(zip(pairs.feature_a.tolist(), pairs.feature_b.tolist(), strict=True)))
         assert table["pairs"][row] == len(pairs)
         assert table["mean_correlation"][row] == pytest.approx(pairs.correlation.mean())
         assert table["mean_correlation_given_token"][row] == pytest.approx(pairs.correlation_given_token.mean())
     assert table["found"] == pytest.approx([len(part & parts[-1]) / len(parts[-1]) for part in parts])
-    assert table["found"][-1] == 1.0
+    for found, part, (of_a, of_b) in zip(table["found_of_candidates"], parts, candidates, strict=True):
+        could = {(a, b) for a, b in parts[-1] if a in of_a and b in of_b}
+        assert found == pytest.approx(len(part & could) / len(could))
+    assert table["found"][0] < table["found_of_candidates"][0]
+    assert table["found"][-1] == table["found_of_candidates"][-1] == 1.0
 
 
 def test_convergence_scores_every_part():

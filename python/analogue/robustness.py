@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Sides = tuple[FeatureActivations, FeatureActivations]
 
+_DRAWS = 32  # of halves; the most even one is taken
 FRACTIONS = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -31,7 +32,7 @@ class SplitHalf:
     Attributes
     ----------
     tokens, tokens_held_out : int
-        Tokens of the half that was matched, and of the other.
+        Tokens of the half that was matched, and of the other; as even as documents allow.
     documents : int or None
         Documents of the half that was matched; None where the tokens were cut in the middle.
     pairs : int
@@ -74,7 +75,7 @@ def split_half(
     ----------
     acts_a, acts_b : FeatureActivations
         Activations on the same tokens. With the ids of two documents or more the halves are documents drawn at
-        random, else the first and the second half of the tokens.
+        random, in the most even of 32 draws by tokens, else the first and the second half of the tokens.
     rule, k, direction
         See `Matches.pairs`.
     filters : iterable of Filter
@@ -95,7 +96,9 @@ def split_half(
     if acts_a.n_tokens < 2:
         raise ValueError(f"acts_a must hold at least 2 tokens to be split, got {acts_a.n_tokens}")
     first, documents = _first_half(_ids("document_ids", sides), acts_a.n_tokens, rng)
-    pairs, again = (_pairs(_at(sides, rows), chosen_by, filters, _cut(matching, rows)) for rows in (first, ~first))
+    pairs, again = (
+        match(*_at(sides, rows), **_cut(matching, rows)).pairs(**chosen_by).filter(*filters) for rows in (first, ~first)
+    )
     held_out = _at(sides, ~first)
     tokens = _ids("token_ids", held_out)
     return SplitHalf(
@@ -144,9 +147,16 @@ def convergence(
     Returns
     -------
     pyarrow.Table
-        A row a part: tokens, documents begun (null without document ids), pairs, mean_correlation,
-        mean_correlation_given_token, found (the share of the last row's pairs that stand in this row's too), and for
-        every score its observed value, z and p, null where they are undefined.
+        A row a part: tokens, documents begun (null without document ids), pairs, candidates_a and candidates_b (the
+        features that are candidates on this part), mean_correlation, mean_correlation_given_token, found (the share
+        of the last row's pairs that stand in this row's too), found_of_candidates (the same among those whose two
+        features are candidates on this part; null where there are none), and for every score its observed value, z
+        and p, null where they are undefined.
+
+    Notes
+    -----
+    ``min_activations`` is a floor in tokens: in a small part most features do not reach it, and ``found`` is small
+    for that alone. ``found_of_candidates`` says how the others settle. Both are 1 in the last row by definition.
     """
     import pyarrow as pa
 
@@ -154,30 +164,37 @@ def convergence(
     sides = _in_memory(acts_a, acts_b)
     documents = _ids("document_ids", sides)
     ends = _ends(at, acts_a.n_tokens)
-    rows, parts = [], []
+    rows, parts, candidates = [], [], []
     for end in ends:
         part = _at(sides, np.arange(acts_a.n_tokens) < end)
-        pairs = _pairs(part, chosen_by, filters, _cut(matching, slice(end)))
+        matches = match(*part, **_cut(matching, slice(end)))
+        pairs = matches.pairs(**chosen_by).filter(*filters)
         scores = {} if score is None else score(pairs)
         parts.append(pairs)
+        candidates.append((matches.candidates.best_b[:, 0] >= 0, matches.candidates.best_a[:, 0] >= 0))
         rows.append(
             {
                 "tokens": end,
                 "documents": None if documents is None else len(np.unique(documents[:end])),
                 "pairs": len(pairs),
+                "candidates_a": int(candidates[-1][0].sum()),
+                "candidates_b": int(candidates[-1][1].sum()),
                 "mean_correlation": _mean(pairs.correlation),
                 "mean_correlation_given_token": _mean(pairs.correlation_given_token),
             }
             | {
-                column: getattr(found, value)
-                for name, found in scores.items()
+                column: getattr(scored, value)
+                for name, scored in scores.items()
                 for column, value in ((name, "observed"), (f"{name}_z", "z"), (f"{name}_p_value", "p_value"))
             }
         )
-    for row, pairs in zip(rows, parts, strict=True):
-        row["found"] = _mean(_found(parts[-1], pairs))
-    counts = ("tokens", "documents", "pairs")
-    numbers = ("mean_correlation", "mean_correlation_given_token", "found")
+    last = parts[-1]
+    for row, pairs, (of_a, of_b) in zip(rows, parts, candidates, strict=True):
+        found = _found(last, pairs)
+        row["found"] = _mean(found)
+        row["found_of_candidates"] = _mean(found[of_a[last.feature_a] & of_b[last.feature_b]])
+    counts = ("tokens", "documents", "pairs", "candidates_a", "candidates_b")
+    numbers = ("mean_correlation", "mean_correlation_given_token", "found", "found_of_candidates")
     scored = [name for name in rows[-1] if name not in (*counts, *numbers)]
     schema = dict.fromkeys(counts, pa.int64()) | dict.fromkeys((*numbers, *scored), pa.float64())
     return pa.Table.from_pylist(rows, pa.schema(schema))
@@ -191,23 +208,20 @@ def _in_memory(acts_a: FeatureActivations, acts_b: FeatureActivations) -> Sides:
     return acts_a, acts_b
 
 
-def _pairs(
-    sides: Sides,
-    chosen_by: Mapping[str, Any],
-    filters: tuple[Filter, ...],
-    matching: Mapping[str, Any],
-) -> Pairs:
-    return match(*sides, **matching).pairs(**chosen_by).filter(*filters)
-
-
 def _first_half(
     documents: NDArray[np.int64] | None, n_tokens: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.bool_], int | None]:
-    known = np.empty(0, dtype=np.int64) if documents is None else np.unique(documents)
-    if documents is None or len(known) < 2:
+    _, where, sizes = np.unique([] if documents is None else documents, return_inverse=True, return_counts=True)
+    if len(sizes) < 2:
         return np.arange(n_tokens) < n_tokens // 2, None
-    drawn = rng.permutation(known)[: len(known) // 2]
-    return np.isin(documents, drawn), len(drawn)
+    best, least = np.empty(0, dtype=np.int64), math.inf
+    for _ in range(_DRAWS):
+        order = rng.permutation(len(sizes))
+        uneven = np.abs(2 * np.cumsum(sizes[order])[:-1] - n_tokens)
+        cut = int(uneven.argmin())
+        if uneven[cut] < least:
+            best, least = order[: cut + 1], uneven[cut]
+    return np.isin(where, best), len(best)
 
 
 def _ends(at: Sequence[float], n_tokens: int) -> list[int]:

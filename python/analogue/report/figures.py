@@ -119,7 +119,11 @@ def _convergence(comparison: Comparison, table: pyarrow.Table) -> Figure:
     figure, (left, right) = _new(columns=2)
     columns = table.to_pydict()
     shares = (("mean_correlation", "mean r", _BLUE), ("mean_correlation_given_token", "mean r given token", _ORANGE))
-    for name, label, colour in (*shares, ("found", "share of the final pairs found", _GREEN)):
+    found = (
+        ("found", "share of the final pairs found (1 at the end by definition)", _GREEN),
+        ("found_of_candidates", "the same, of those whose features are candidates", _VIOLET),
+    )
+    for name, label, colour in (*shares, *found):
         left.plot(columns["tokens"], _numbers(columns[name]), "o-", color=colour, markersize=3, label=label)
     left.set_title(**_title(comparison, said=f"pairs: {columns['pairs'][0]} to {columns['pairs'][-1]}"))
     left.set(xlabel="tokens", ylim=(min(0.0, left.get_ylim()[0]), 1.05))

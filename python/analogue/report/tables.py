@@ -166,15 +166,19 @@ def _hubs(comparison: Comparison, top: int) -> Table:
 
 def _split_halves(named: dict[str, Comparison]) -> Table:
     table = _new(
-        "Pairs of one half of the text, on that half and on the other",
-        ("A x B",),
-        ("pairs", "mean r", "held out", "given token", "held out", "found again"),
+        f"Pairs of one half of the text, matched by {_matched_by(named)}, on that half and on the other",
+        ("A x B", "half"),
+        ("tokens", "pairs", "mean r", "given token", "found again"),
     )
     for name, comparison in named.items():
         if (half := comparison.split_half) is not None:
-            plain = (half.mean_correlation, half.mean_correlation_held_out)
-            beyond = (half.mean_given_token, half.mean_given_token_held_out)
-            table.add_row(name, str(half.pairs), *map(_number, (*plain, *beyond, half.found_again)))
+            table.add_section()
+            own, other = (
+                (half.mean_correlation, half.mean_given_token),
+                (half.mean_correlation_held_out, half.mean_given_token_held_out, half.found_again),
+            )
+            table.add_row(name, "matched", str(half.tokens), str(half.pairs), *map(_number, own))
+            table.add_row("", "held out", str(half.tokens_held_out), "", *map(_number, other))
     return table
 
 
@@ -225,16 +229,19 @@ def _convergence(name: str, convergence: pyarrow.Table, caveat: str | None) -> T
     rows = convergence.to_pylist()
     measures = [column.removesuffix("_z") for column in rows[0] if column.endswith("_z")]
     table = _new(
-        f"{name} on growing parts of the text: share of the final pairs found, z of every score",
+        f"{name} on growing parts of the text: share of the final pairs found, of all and of those whose features are "
+        "candidates already, and z of every score",
         (),
-        ("tokens", "pairs", "mean r", "given token", "found", *measures),
+        ("tokens", "of A", "of B", "pairs", "mean r", "given token", "found", "of these", *measures),
     )
     for row in rows:
-        means = (row["mean_correlation"], row["mean_correlation_given_token"], row["found"])
+        counts = (row["tokens"], row["candidates_a"], row["candidates_b"], row["pairs"])
+        means = (row["mean_correlation"], row["mean_correlation_given_token"])
+        shares = (row["found"], row["found_of_candidates"])
         scores = (_number(row[f"{measure}_z"], ".1f") for measure in measures)
-        table.add_row(str(row["tokens"]), str(row["pairs"]), *map(_number, means), *scores)
-    if measures:
-        _note(table, [] if caveat is None else [caveat])
+        table.add_row(*map(str, counts), *map(_number, (*means, *shares)), *scores)
+    few = "of A, of B: candidates; in small parts few features fire often enough to be one"
+    _note(table, [few] if caveat is None or not measures else [few, caveat])
     return table
 
 
