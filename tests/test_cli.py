@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import analogue
+from analogue.compare import compare_spaces
 from analogue.demo import folder
 from analogue.report import tables
 
@@ -153,6 +154,18 @@ def with_option(option, value):
             ["min_multiplicity must not exceed max_multiplicity, got 3 and 2"],
         ),
         ([*ONE_CELL, "--multiplicity-policy", "q"], ["multiplicity_policy must be one of drop, first, best, got 'q'"]),
+        (
+            [*ONE_CELL, "--pairs", "b_to_a", "--max-multiplicity", "3", "--multiplicity-keep", "1"],
+            ["multiplicity_keep must be at most max_multiplicity", "got 1 with 3 and drop"],
+        ),
+        (
+            [*ONE_CELL, "--pairs", "b_to_a", "--multiplicity-policy", "best", "--multiplicity-keep", "1"],
+            ["multiplicity_keep must be at most max_multiplicity", "got 1 with None and best"],
+        ),
+        (
+            [*ONE_CELL, "--direction", "a_to_b"],
+            ["direction goes with pairs=capacity only, got a_to_b with mutual"],
+        ),
         ([*ONE_CELL, "--min-correlation-given-token", "nan"], ["min_correlation_given_token must be a number", "NaN"]),
         ([*ONE_CELL, "--junk", "some"], ["junk must be one of majority, any, off, got 'some'"]),
         ([*ONE_CELL, "--null", "none"], ["null must be one of", "'none'"]),
@@ -306,6 +319,11 @@ def test_repeated_features_carry_a_note(run, tmp_path):
             4,
         ),
         (
+            ["b_to_a", "--max-multiplicity", "4", "--multiplicity-policy", "best", "--multiplicity-keep", "1"],
+            ["candidates", "b_to_a", "pairs of A <= 4 best 1"],
+            4,
+        ),
+        (
             ["union", "--max-multiplicity", "5"],
             ["candidates", "union", "pairs of A <= 5 drop", "pairs of B <= 5 drop"],
             5,
@@ -327,7 +345,9 @@ def test_rules_of_many_to_one(run, tmp_path, options, stages, highest):
     assert ("does not hold for repeats" if repeats else f"{options[0]} pairs have siblings") in read.caveat
 
 
-@pytest.mark.parametrize("options", [["--metric", "jaccard"], ["--metric", "cosine"], ["--given", "bigram", "--min-correlation", "0.7"]])
+@pytest.mark.parametrize(
+    "options", [["--metric", "jaccard"], ["--metric", "cosine"], ["--given", "bigram", "--min-correlation", "0.7"]]
+)
 def test_other_ways_to_match(run, tmp_path, options):
     status, printed, err = run(*ONE_CELL, *TINY, *options, "--out", tmp_path / "run")
     assert status == 0, err
@@ -444,9 +464,19 @@ def test_robustness_stands_in_the_run(run, tmp_path):
     assert bands["1"]["rsa"].z == expected.z
 
 
-def test_a_run_read_back_is_never_scored_on_other_rows(run, tmp_path):
-    from analogue.compare import compare_spaces
+def test_what_are_no_settings_is_refused():
+    with pytest.raises(TypeError, match=r"given must be token, bigram or None, got ndarray: `match` takes group ids"):
+        analogue.Settings(given=np.zeros(3))
+    side = analogue.Side(None, {"layers.2": None})
+    with pytest.raises(TypeError, match="settings must be Settings or None, got dict"):
+        analogue.compare(side, side, None, {"pairs": "mutual"})
+    with pytest.raises(TypeError, match="settings must be Settings or None, got dict"):
+        compare_spaces(None, None, {})
+    with pytest.raises(TypeError, match="comparison must be a Comparison, such as a grid's cell, got Settings"):
+        analogue.scores_by_multiplicity(analogue.Settings())
 
+
+def test_a_run_read_back_is_never_scored_on_other_rows(run, tmp_path):
     assert run(*ONE_CELL, *SMALL, "--out", tmp_path / "run")[0] == 0
     spaces = analogue.load_comparison(tmp_path / "run").spaces
     with pytest.raises(ValueError, match=r"decoder directions of layers\.2 were not saved with this run"):

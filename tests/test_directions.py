@@ -497,6 +497,11 @@ def test_neurons_with_directions_match_on_the_decoder_alone(compare, tmp_path):
             "layers.2 must have decoder rows to be matched by directions",
         ),
         (["--site-a", "layers.2", "--site-b", "layers.3", "--split-half"], "model_a", "need by=activations"),
+        (
+            ["--site-a", "layers.2", "--site-b", "layers.3", "--metric", "cosine"],
+            "model_a",
+            "metric needs by=activations, got cosine with by=directions",
+        ),
         (["--site-a", "layers.2", "--site-b", "layers.3", "--by", "names"], "model_a", "by must be one of activations"),
     ],
 )

@@ -71,7 +71,7 @@ def test_correlation_band_ends_are_kept():
     pairs = pairs_of([(0, 0, 0.1), (1, 1, 0.3), (2, 2, 0.9)])
     assert len(pairs.filter(filters.correlation(0.1, 0.3))) == 2
     assert len(pairs.filter(filters.correlation())) == 3
-    with pytest.raises(ValueError, match="minimum must not exceed maximum, got 0.5 and 0.1"):
+    with pytest.raises(ValueError, match=r"minimum must not exceed maximum, got 0\.5 and 0\.1"):
         filters.correlation(0.5, 0.1)
     for bad, error, got in ((float("nan"), ValueError, "NaN"), ("a", TypeError, "'a'"), (True, TypeError, "True")):
         with pytest.raises(error, match=f"minimum must be a number or None, got {got}"):
@@ -128,20 +128,28 @@ def test_junk_rules():
     np.testing.assert_array_equal(swapped.filter(filters.junk(b, a)).feature_b, [0, 1, 3, 4])
 
 
-@given(rows, st.sampled_from([None, 1, 2, 3]), st.sampled_from([None, 1, 2, 3]), st.sampled_from(["a", "b"]))
-def test_multiplicity_equals_loops(listed, minimum, maximum, side):
+@given(
+    rows,
+    st.sampled_from([None, 1, 2, 3]),
+    st.sampled_from([None, 1, 2, 3]),
+    st.sampled_from([None, 1, 2]),
+    st.sampled_from(["a", "b"]),
+)
+def test_multiplicity_equals_loops(listed, minimum, maximum, keep, side):
     if minimum is not None and maximum is not None and minimum > maximum:
         minimum, maximum = maximum, minimum
     hubs = Counter(row[side == "b"] for row in listed)
     large = [row for row in listed if minimum is None or hubs[row[side == "b"]] >= minimum]
     for policy in ("drop", "first", "best"):
-        kept = pairs_of(listed).filter(filters.multiplicity(minimum, maximum, side, policy))
+        few = None if maximum is None or keep is None or policy == "drop" else min(keep, maximum)
+        kept = pairs_of(listed).filter(filters.multiplicity(minimum, maximum, side, policy, few))
         expected, seen = [], Counter()
         order = sorted(large, key=lambda row: -row[2]) if policy == "best" else large
         for row in order:
             hub = row[side == "b"]
             seen[hub] += 1
-            if maximum is None or (hubs[hub] <= maximum if policy == "drop" else seen[hub] <= maximum):
+            rank_fits = policy != "drop" and maximum is not None and seen[hub] <= (few or maximum)
+            if maximum is None or hubs[hub] <= maximum or rank_fits:
                 expected.append(row[:2])
         expected = [row[:2] for row in listed if row[:2] in expected]
         assert list(zip(kept.feature_a.tolist(), kept.feature_b.tolist(), strict=True)) == expected
@@ -150,9 +158,14 @@ def test_multiplicity_equals_loops(listed, minimum, maximum, side):
 def test_multiplicity_names_and_refusals():
     assert filters.multiplicity(None, 10, "a", "best").name == "pairs of A <= 10 best"
     assert filters.multiplicity(11, side="b").name == "11 <= pairs of B"
+    assert filters.multiplicity(None, 10, "a", "best", 3).name == "pairs of A <= 10 best 3"
     for arguments, sentence in (
         ({"minimum": 3, "maximum": 2}, "minimum must not exceed maximum, got 3 and 2"),
         ({"maximum": 0}, "maximum must be at least 1, got 0"),
+        ({"maximum": 2, "policy": "best", "keep": 0}, "keep must be at least 1, got 0"),
+        ({"maximum": 2, "policy": "best", "keep": 3}, "keep must be at most maximum, .* got 3 with 2 and best"),
+        ({"maximum": 2, "keep": 1}, "keep must be at most maximum, .* got 1 with 2 and drop"),
+        ({"policy": "first", "keep": 1}, "keep must be at most maximum, .* got 1 with None and first"),
         ({"side": "c"}, "side must be one of a, b, got 'c'"),
         ({"policy": "worst"}, "policy must be one of drop, first, best, got 'worst'"),
     ):
@@ -193,6 +206,20 @@ def test_correlation_that_was_matched_by():
     assert Pairs(ids, ids, plain).filter(band).feature_a.tolist() == [0, 2]
     with pytest.raises(ValueError, match="of must not be 'matched' for pairs matched by jaccard"):
         Pairs(ids, ids, plain, metric="jaccard", value=value).filter(band)
+
+
+@pytest.mark.parametrize("bad", ["x", filters.correlation, [filters.correlation(0.1)], None])
+def test_what_is_no_filter_is_refused_by_name(bad):
+    with pytest.raises(TypeError, match=r"filters must be made by analogue\.filters, got "):
+        pairs_of([(0, 0, 0.5)]).filter(bad)
+
+
+def test_pairs_in_a_line():
+    pairs = pairs_of([(0, 0, 0.5), (1, 1, 0.25)])
+    assert repr(pairs.filter(filters.correlation(0.3))) == "Pairs(1 pairs, mean r 0.500, 1 stages, by pearson)"
+    assert repr(pairs_of([])) == "Pairs(0 pairs, 0 stages, by pearson)"
+    given = Pairs(pairs.feature_a, pairs.feature_b, pairs.correlation, value=pairs.correlation)
+    assert repr(given) == "Pairs(2 pairs, mean r 0.375, 0 stages, by pearson given groups)"
 
 
 def test_unknown_policies():

@@ -126,6 +126,14 @@ def test_bad_arguments(arguments, sentence):
         match(acts, acts).pairs("best")
 
 
+def test_matches_and_activations_in_a_line():
+    a, b = FeatureActivations.from_dense(np.eye(3, 4)), FeatureActivations.from_dense(np.eye(3))
+    assert repr(a) == "FeatureActivations(3 tokens, 4 features, 3 entries)"
+    assert repr(match(a, b)) == "Matches(4 x 3 features, 3 tokens, top 1, by pearson)"
+    given = match(a, b, top=2, given=[0, 0, 1])
+    assert repr(given) == "Matches(4 x 3 features, 3 tokens, top 2, by pearson given groups)"
+
+
 def test_different_tokens_are_refused():
     acts = FeatureActivations.from_dense(np.eye(3), token_ids=[1, 2, 3])
     with pytest.raises(ValueError, match="must hold the same tokens, got 3 and 4"):

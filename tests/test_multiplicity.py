@@ -107,3 +107,6 @@ def test_hubs_say_no():
     with pytest.raises(ValueError, match="top must be at least 1, got 0"):
         hubs(pairs_of([]), top=0)
     assert hubs(pairs_of([])).num_rows == 0
+    for look in (hubs, correlation_by_multiplicity):
+        with pytest.raises(TypeError, match="found must be Pairs or Matches, got list"):
+            look([(0, 0, 0.5)])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import oracles
 from analogue import ActivationShards, FeatureActivations, convergence, filters, match, permutation_test, split_half
@@ -155,6 +156,28 @@ def test_arrays_of_the_matching_are_cut_with_the_tokens(monkeypatch):
         np.testing.assert_array_equal(own, given)
 
 
+@pytest.mark.parametrize("kind", [list, torch.from_numpy])
+def test_group_ids_of_any_kind_are_cut(kind):
+    *_, tokens, acts = planted()
+    ids = kind(tokens.tolist()) if kind is list else kind(tokens)
+    assert split_half(*acts, given=ids) == split_half(*acts, given="token")
+    assert convergence(*acts, at=(0.5,), given=ids).equals(convergence(*acts, at=(0.5,), given="token"))
+    for cut in (split_half, convergence):
+        with pytest.raises(ValueError, match="given must have one id for each of the 600 tokens, got 599"):
+            cut(*acts, given=ids[1:])
+
+
+def test_one_filter_is_as_good_as_a_list_of_one():
+    *_, acts = planted()
+    band = filters.correlation(0.95)
+    assert split_half(*acts, filters=band) == split_half(*acts, filters=[band]) != split_half(*acts)
+    assert convergence(*acts, filters=band).equals(convergence(*acts, filters=[band]))
+    for cut in (split_half, convergence):
+        for bad in ("junk", ["junk"], None):
+            with pytest.raises(TypeError, match=r"filters must be made by analogue\.filters, got "):
+                cut(*acts, filters=bad)
+
+
 def test_sides_that_cannot_be_cut(tmp_path):
     *_, acts = planted()
     short = FeatureActivations.from_dense(np.ones((5, 3)))
@@ -164,6 +187,13 @@ def test_sides_that_cannot_be_cut(tmp_path):
             cut(acts[0], short)
         with pytest.raises(TypeError, match="acts_b must be in memory to be cut into parts"):
             cut(acts[0], shards)
+
+
+@pytest.mark.parametrize("at", [0.5, 100, "half", None])
+def test_points_that_are_no_sequence(at):
+    *_, acts = planted()
+    with pytest.raises(TypeError, match="at must be a sequence of fractions"):
+        convergence(*acts, at=at)
 
 
 @pytest.mark.parametrize("at", [[0.0], [1.5], [True], ["half"], [0]])

@@ -219,6 +219,8 @@ def test_soft_plans_are_optimal(mass):
 
 def test_soft_matching_says_no(monkeypatch):
     matches = matches_of(np.full((3, 4), 0.5), 2)
+    with pytest.raises(TypeError, match="matches must be Matches, got Pairs"):
+        soft_match(matches.pairs())
     for mass in (0.0, 1.5, None):
         with pytest.raises(ValueError, match="mass must be above 0 and at most 1"):
             soft_match(matches, mass)

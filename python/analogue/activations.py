@@ -20,7 +20,7 @@ PER_TOKEN = ("token_ids", "document_ids", "positions")
 _ARRAYS = ("indptr", "indices", "values", *PER_TOKEN)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FeatureActivations:
     """Sparse activations of F features on T kept tokens (CSR, one row a token).
 
@@ -48,6 +48,9 @@ class FeatureActivations:
     token_ids: NDArray[np.int64] | None = None
     document_ids: NDArray[np.int64] | None = None
     positions: NDArray[np.int64] | None = None
+
+    def __repr__(self) -> str:
+        return f"FeatureActivations({self.n_tokens} tokens, {self.n_features} features, {self.nnz} entries)"
 
     @property
     def n_tokens(self) -> int:

@@ -38,7 +38,7 @@ _DEFAULTS = Settings()
 
 Out = Annotated[Path, typer.Option(help="Run folder to write.")]
 Permutations = Annotated[int, typer.Option(help="Row permutations for every null.")]
-Seed = Annotated[int, typer.Option(help="Seed of the permutations.")]
+Seed = Annotated[int, typer.Option(help="Seed of the permutations and of the halves.")]
 MaxTokens = Annotated[int | None, typer.Option(help="Read at most this many tokens.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 NoActivations = Annotated[bool, typer.Option("--no-activations", help="Leave the activations out of the run folder.")]
@@ -121,9 +121,14 @@ def compare_command(
     multiplicity_policy: Annotated[
         str, typer.Option(help="What a feature with more keeps: drop (none), first or best.")
     ] = _DEFAULTS.multiplicity_policy,
+    multiplicity_keep: Annotated[
+        int | None, typer.Option(help="How many it keeps under first or best; default: --max-multiplicity.")
+    ] = None,
     one_to_one: Annotated[str | None, typer.Option(help="Then keep features once: strict, best or first.")] = None,
     min_activations: Annotated[int, typer.Option(help="Tokens a feature must fire on.")] = _DEFAULTS.min_activations,
-    min_correlation: Annotated[float, typer.Option(help="Lower end of the correlation band.")] = 0.1,
+    min_correlation: Annotated[
+        float, typer.Option(help="Lower end of the band of the correlation matched by: plain, or --given.")
+    ] = 0.1,
     max_correlation: Annotated[float | None, typer.Option(help="Upper end of the correlation band.")] = None,
     min_correlation_given_token: Annotated[float | None, typer.Option(help="Least r given the token.")] = None,
     junk: Annotated[str, typer.Option(help="Junk rule: majority, any or off.")] = _DEFAULTS.junk,
@@ -168,6 +173,7 @@ def compare_command(
         min_multiplicity=min_multiplicity,
         max_multiplicity=max_multiplicity,
         multiplicity_policy=multiplicity_policy,
+        multiplicity_keep=multiplicity_keep,
         one_to_one=one_to_one,
         min_activations=min_activations,
         min_correlation=min_correlation,

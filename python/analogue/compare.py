@@ -19,7 +19,7 @@ from .multiplicity import BANDS, correlation_by_multiplicity, hubs, multiplicity
 from .nulls import Score, permutation_test
 from .pairs import Pairs
 from .robustness import convergence, split_half
-from .settings import Settings
+from .settings import Settings, settings_or_default
 from .spaces import FeatureSpace
 
 Progress = Callable[[str, int, int], None]
@@ -39,7 +39,7 @@ def compare_spaces(
     The stages are, in this order: candidates, pairing rule, multiplicity, one-to-one, correlation bands, junk, score.
     Pairs that are matched by directions must fire often enough before all other filters.
     """
-    settings = settings or Settings()
+    settings = settings_or_default(settings)
     acts = (a.recorded_activations(), b.recorded_activations())
     matching: dict[str, Any] = {
         "top": settings.partners,
@@ -108,6 +108,8 @@ def scores_by_multiplicity(
     dict of str to dict of str to Score
         By band, then by measure.
     """
+    if not isinstance(comparison, Comparison):
+        raise TypeError(f"comparison must be a Comparison, such as a grid's cell, got {type(comparison).__name__}")
     directions = comparison.directions
     if directions is None:
         raise ValueError("comparison must hold the rows that were scored, but they were not saved with this run")

@@ -64,7 +64,11 @@ def firing(acts_a: FeatureActivations, acts_b: FeatureActivations, minimum: int)
 
 
 def multiplicity(
-    minimum: int | None = None, maximum: int | None = None, side: str = "a", policy: str = "drop"
+    minimum: int | None = None,
+    maximum: int | None = None,
+    side: str = "a",
+    policy: str = "drop",
+    keep: int | None = None,
 ) -> Filter:
     """Keep pairs by how many pairs the feature of one side has.
 
@@ -73,32 +77,39 @@ def multiplicity(
     minimum : int or None
         Features with fewer pairs go, with all of them: only hubs stay.
     maximum : int or None
-        What features with more pairs may keep, see ``policy``.
+        Features with more pairs are over-full, see ``policy``.
     side : {"a", "b"}
         Whose pairs are counted; many B features choose one A under the rule ``b_to_a``, so its hubs are on side a.
     policy : {"drop", "first", "best"}
-        An over-full feature loses all its pairs, keeps the first ``maximum`` as they stand, or the ``maximum`` of
-        largest weight (the earlier pair on ties).
+        An over-full feature loses all its pairs, keeps the first ``keep`` as they stand, or the ``keep`` of largest
+        weight (the earlier pair on ties).
+    keep : int or None
+        At most ``maximum``, which None stands for; for "first" and "best" alone.
     """
     _checks.choice("side", side, ("a", "b"))
     _checks.choice("policy", policy, MULTIPLICITY_POLICIES)
-    for name, value in (("minimum", minimum), ("maximum", maximum)):
+    for name, value in (("minimum", minimum), ("maximum", maximum), ("keep", keep)):
         if value is not None:
             _checks.integer(name, value, minimum=1)
     if minimum is not None and maximum is not None and minimum > maximum:
         raise ValueError(f"minimum must not exceed maximum, got {minimum} and {maximum}")
+    if keep is not None and (maximum is None or keep > maximum or policy == "drop"):
+        raise ValueError(
+            f"keep must be at most maximum, with the policy first or best, got {keep} with {maximum} and {policy}"
+        )
 
     def keeps(pairs: Pairs) -> NDArray[np.bool_]:
         hub = pairs.feature_a if side == "a" else pairs.feature_b
-        if maximum is None or policy == "drop":
-            times = _multiplicity(hub)
-            return np.asarray((times >= (minimum or 1)) & (times <= (maximum or len(pairs))))
-        order = None if policy == "first" else np.argsort(-pairs.weight, kind="stable")
-        kept: NDArray[np.bool_] = rank_within(hub, order) < maximum
-        return kept if minimum is None else np.asarray(kept & (_multiplicity(hub) >= minimum))
+        times = _multiplicity(hub)
+        fits = times <= (maximum or len(pairs))
+        if policy != "drop":
+            order = None if policy == "first" else np.argsort(-pairs.weight, kind="stable")
+            fits |= rank_within(hub, order) < (keep or maximum or len(pairs))
+        return np.asarray(fits & (times >= (minimum or 1)))
 
     name = band(f"pairs of {side.upper()}", minimum, maximum)
-    return Filter(name if maximum is None else f"{name} {policy}", keeps)
+    kept = policy if keep is None else f"{policy} {keep}"
+    return Filter(name if maximum is None else f"{name} {kept}", keeps)
 
 
 def one_to_one(policy: str = "best") -> Filter:

@@ -17,7 +17,7 @@ from .files import write_json
 from .labels import top_contexts
 from .provenance import run_record
 from .runs import GRID_FORMAT, MANIFEST, new_run, open_run, seal, versions
-from .settings import Settings
+from .settings import Settings, settings_or_default
 from .sides import Side
 from .spaces import FeatureSpace, relocated
 
@@ -220,7 +220,8 @@ def compare_grid(
 ) -> Grid:
     """Compare as `compare` does, and a control that should share nothing with side B: its first site with B's first."""
     sides = {"a": side_a, "b": side_b} | ({} if control is None else {"control": control})
-    if settings is not None and settings.by == "directions":
+    settings = settings_or_default(settings)
+    if settings.by == "directions":
         _refuse_other_spaces([side for key, side in sides.items() if key != "b"], side_b)
     spaces = {key: _spaces(side, corpus, batch_size, device, f"model {key}", progress) for key, side in sides.items()}
     arguments = arguments or {}

@@ -18,7 +18,7 @@ from .rules import DIRECTIONS, RULES, Candidates, Chosen
 Number = TypeVar("Number", np.int64, np.float64)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Matches:
     """Every feature's best partner on the other side.
 
@@ -50,6 +50,11 @@ class Matches:
     given: NDArray[np.int64] | None = None
     memory_limit: int | str | None = None
     falling: bool = True
+
+    def __repr__(self) -> str:
+        top = self.candidates.best_a.shape[1]
+        sizes = f"{len(self.best_b)} x {len(self.best_a)} features, {self.acts_a.n_tokens} tokens, top {top}"
+        return f"Matches({sizes}, by {self.metric}{'' if self.given is None else ' given groups'})"
 
     @property
     def token_ids(self) -> NDArray[np.int64] | None:

@@ -154,6 +154,8 @@ def multiplicity_bands(
 
 def _sided(found: Pairs | Matches, side: str) -> tuple[Pairs, NDArray[np.int64], NDArray[np.int64]]:
     _checks.choice("side", side, ("a", "b"))
+    if not isinstance(found, Pairs | Matches):
+        raise TypeError(f"found must be Pairs or Matches, got {type(found).__name__}")
     pairs = found if isinstance(found, Pairs) else found.pairs("b_to_a" if side == "a" else "a_to_b")
     ids = (pairs.feature_a, pairs.feature_b)
     return pairs, *(ids if side == "a" else ids[::-1])

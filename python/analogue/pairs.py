@@ -72,7 +72,16 @@ class Filter(NamedTuple):
     keeps: Callable[[Pairs], NDArray[np.bool_]]
 
 
-@dataclass(frozen=True, eq=False)
+def as_filters(filters: Filter | Iterable[Filter]) -> tuple[Filter, ...]:
+    """Return one filter or several as a tuple; anything else is refused by name."""
+    several = (filters,) if isinstance(filters, Filter | str) or not isinstance(filters, Iterable) else tuple(filters)
+    for given in several:
+        if not isinstance(given, Filter):
+            raise TypeError(f"filters must be made by analogue.filters, got {given!r}")
+    return several
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Pairs:
     """Feature pairs; ids are always those of the full dictionaries.
 
@@ -103,6 +112,11 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.feature_a)
+
+    def __repr__(self) -> str:
+        mean = "" if not len(self) else f", mean r {self.correlation.mean():.3f}"
+        given = " given groups" if self.metric == "pearson" and self.value is not None else ""
+        return f"Pairs({len(self)} pairs{mean}, {len(self.stages)} stages, by {self.metric}{given})"
 
     @property
     def counts(self) -> Counts:
@@ -144,7 +158,7 @@ class Pairs:
         >>> kept = pairs.filter(an.filters.correlation(0.1, None), an.filters.one_to_one("best"))  # doctest: +SKIP
         """
         pairs = self
-        for rule in filters:
+        for rule in as_filters(filters):
             pairs = pairs.stage(rule.name, rule.keeps(pairs))
         return pairs
 

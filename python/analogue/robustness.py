@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from . import _checks
 from .activations import FeatureActivations
 from .correlations import check_same_tokens, pair_correlations
+from .given import group_ids
 from .matching import match
-from .pairs import Filter, Pairs
+from .pairs import Filter, Pairs, as_filters
 
 if TYPE_CHECKING:
     import pyarrow
@@ -63,7 +64,7 @@ def split_half(
     *,
     k: int | None = None,
     direction: str = "b_to_a",
-    filters: Iterable[Filter] = (),
+    filters: Filter | Iterable[Filter] = (),
     seed: int = 0,
     **matching: Any,
 ) -> SplitHalf:
@@ -78,12 +79,12 @@ def split_half(
         random, in the most even of 32 draws by tokens, else the first and the second half of the tokens.
     rule, k, direction
         See `Matches.pairs`.
-    filters : iterable of Filter
+    filters : Filter or iterable of Filter
         Applied to the pairs of either half.
     seed : int
         Seed of the draw of documents.
     **matching
-        Arguments of `match`; an array among them holds one entry a token and is cut as the activations are.
+        Arguments of `match`; group ids in ``given`` are cut as the activations are.
 
     Raises
     ------
@@ -91,8 +92,10 @@ def split_half(
         If there are fewer than 2 tokens, or the two sides do not hold the same tokens.
     """
     rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
-    chosen_by, filters = {"rule": rule, "k": k, "direction": direction}, tuple(filters)
+    chosen_by: dict[str, Any] = {"rule": rule, "k": k, "direction": direction}
+    filters = as_filters(filters)
     sides = _in_memory(acts_a, acts_b)
+    matching = _with_groups(sides, matching)
     if acts_a.n_tokens < 2:
         raise ValueError(f"acts_a must hold at least 2 tokens to be split, got {acts_a.n_tokens}")
     first, documents = _first_half(_ids("document_ids", sides), acts_a.n_tokens, rng)
@@ -122,7 +125,7 @@ def convergence(
     *,
     k: int | None = None,
     direction: str = "b_to_a",
-    filters: Iterable[Filter] = (),
+    filters: Filter | Iterable[Filter] = (),
     score: Callable[[Pairs], Mapping[str, Any]] | None = None,
     **matching: Any,
 ) -> pyarrow.Table:
@@ -137,12 +140,12 @@ def convergence(
         always the last.
     rule, k, direction
         See `Matches.pairs`.
-    filters : iterable of Filter
+    filters : Filter or iterable of Filter
         Applied to the pairs of every part.
     score : callable, optional
         Scores of some pairs by name (`permutation_test` on their decoder rows, say): adds three columns each.
     **matching
-        Arguments of `match`; an array among them holds one entry a token and is cut as the activations are.
+        Arguments of `match`; group ids in ``given`` are cut as the activations are.
 
     Returns
     -------
@@ -160,8 +163,10 @@ def convergence(
     """
     import pyarrow as pa
 
-    chosen_by, filters = {"rule": rule, "k": k, "direction": direction}, tuple(filters)
+    chosen_by: dict[str, Any] = {"rule": rule, "k": k, "direction": direction}
+    filters = as_filters(filters)
     sides = _in_memory(acts_a, acts_b)
+    matching = _with_groups(sides, matching)
     documents = _ids("document_ids", sides)
     ends = _ends(at, acts_a.n_tokens)
     rows, parts, candidates = [], [], []
@@ -225,6 +230,8 @@ def _first_half(
 
 
 def _ends(at: Sequence[float], n_tokens: int) -> list[int]:
+    if isinstance(at, str) or not isinstance(at, Iterable):
+        raise TypeError(f"at must be a sequence of fractions in (0, 1] or counts of tokens, got {at!r}")
     ends = {n_tokens}
     for point in at:
         if isinstance(point, int | np.integer) and not isinstance(point, bool):
@@ -256,8 +263,15 @@ def _rows(acts: FeatureActivations, kept: NDArray[np.bool_]) -> FeatureActivatio
     return FeatureActivations(offsets, acts.indices[entries], acts.values[entries], acts.n_features, **per_token)
 
 
-def _cut(matching: Mapping[str, Any], rows: NDArray[np.bool_] | slice) -> dict[str, Any]:
-    return {name: value[rows] if isinstance(value, np.ndarray) else value for name, value in matching.items()}
+def _with_groups(sides: Sides, matching: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `match` with ``given`` as a name, None, or an array of one id a token."""
+    given = matching.get("given")
+    return matching if given is None or isinstance(given, str) else matching | {"given": group_ids(*sides, given)}
+
+
+def _cut(matching: dict[str, Any], rows: NDArray[np.bool_] | slice) -> dict[str, Any]:
+    given = matching.get("given")
+    return matching | {"given": given[rows]} if isinstance(given, np.ndarray) else matching
 
 
 def _ids(name: str, sides: Sides) -> NDArray[np.int64] | None:

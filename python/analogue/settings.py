@@ -24,6 +24,8 @@ _HUBS = {"b_to_a": ("a",), "a_to_b": ("b",), "union": ("a", "b"), "mutual": (), 
 class Settings:
     """What a comparison does between activations and scores; all of it is saved with the result.
 
+    What would not be used is refused.
+
     Attributes
     ----------
     by : {"activations", "directions"}
@@ -38,13 +40,15 @@ class Settings:
     capacity : int or None
         Pairs that a feature may have under the rule "capacity".
     direction : {"b_to_a", "a_to_b"}
-        Which side chooses under the rule "capacity".
+        Which side chooses under the rule "capacity", which alone takes it.
     top : int or None
         Partners kept for each feature; None: 8 for "assignment", which alone looks beyond the best one, else 1.
     min_multiplicity, max_multiplicity : int or None
         Keep features of the chosen side with so many pairs, see `filters.multiplicity`.
     multiplicity_policy : {"drop", "first", "best"}
         What a feature with more than ``max_multiplicity`` pairs keeps.
+    multiplicity_keep : int or None
+        How many of them under "first" and "best"; None: ``max_multiplicity``.
     one_to_one : {"strict", "best", "first"} or None
         Keep every feature at most once; mutual and assignment pairs are one-to-one already.
     min_activations : int
@@ -80,6 +84,7 @@ class Settings:
     min_multiplicity: int | None = None
     max_multiplicity: int | None = None
     multiplicity_policy: str = "drop"
+    multiplicity_keep: int | None = None
     one_to_one: str | None = None
     min_activations: int = 20
     min_correlation: float | None = 0.1
@@ -99,6 +104,12 @@ class Settings:
         if self.by == "directions" and (self.split_half or self.convergence):
             raise ValueError("split_half and convergence need by=activations: directions are the same for any text")
         _checks.choice("metric", self.metric, METRICS)
+        if self.by == "directions" and self.metric != "pearson":
+            raise ValueError(f"metric needs by=activations, got {self.metric} with by=directions")
+        if self.given is not None and not isinstance(self.given, str):
+            raise TypeError(
+                f"given must be {', '.join(GIVEN)} or None, got {type(self.given).__name__}: `match` takes group ids"
+            )
         if self.given is not None:
             _checks.choice("given", self.given, GIVEN)
         if self.given is not None and (self.metric != "pearson" or self.by == "directions"):
@@ -130,12 +141,19 @@ class Settings:
             raise ValueError(
                 f"capacity must be given with pairs=capacity and only there, got {self.capacity} with {self.pairs}"
             )
-        low, high = self.min_multiplicity, self.max_multiplicity
-        for name in ("capacity", "top", "min_multiplicity", "max_multiplicity"):
+        if self.direction != DIRECTIONS[0] and self.pairs != "capacity":
+            raise ValueError(f"direction goes with pairs=capacity only, got {self.direction} with {self.pairs}")
+        low, high, keep = self.min_multiplicity, self.max_multiplicity, self.multiplicity_keep
+        for name in ("capacity", "top", "min_multiplicity", "max_multiplicity", "multiplicity_keep"):
             if (value := getattr(self, name)) is not None:
                 _checks.integer(name, value, minimum=1)
         if low is not None and high is not None and low > high:
             raise ValueError(f"min_multiplicity must not exceed max_multiplicity, got {low} and {high}")
+        if keep is not None and (high is None or keep > high or self.multiplicity_policy == "drop"):
+            raise ValueError(
+                f"multiplicity_keep must be at most max_multiplicity, with the policy first or best, got {keep} with "
+                f"{high} and {self.multiplicity_policy}"
+            )
         if low is not None and len(self._hub_sides) != 1:
             raise ValueError(
                 f"min_multiplicity needs pairs of many to one: b_to_a, a_to_b or capacity, got pairs={self.pairs}"
@@ -156,8 +174,8 @@ class Settings:
         stages = []
         if self.min_multiplicity is not None or self.max_multiplicity is not None:
             for side in self._hub_sides:
-                band = (self.min_multiplicity, self.max_multiplicity)
-                stages.append(filters.multiplicity(*band, side, self.multiplicity_policy))
+                band, kept = (self.min_multiplicity, self.max_multiplicity), self.multiplicity_keep
+                stages.append(filters.multiplicity(*band, side, self.multiplicity_policy, kept))
         if self.one_to_one is not None:
             stages.append(filters.one_to_one(self.one_to_one))
         if self.min_correlation is not None or self.max_correlation is not None:
@@ -177,3 +195,10 @@ class Settings:
     @property
     def _hub_sides(self) -> tuple[str, ...]:
         return _HUBS[self.direction if self.pairs == "capacity" else self.pairs]
+
+
+def settings_or_default(settings: Settings | None) -> Settings:
+    """Return the settings, or the default ones for None; anything else is refused."""
+    if settings is not None and not isinstance(settings, Settings):
+        raise TypeError(f"settings must be Settings or None, got {type(settings).__name__}")
+    return settings or Settings()

@@ -51,6 +51,8 @@ def soft_match(matches: Matches, mass: float = 1.0) -> SoftPlan:
     ValueError
         If ``mass`` is not in (0, 1], or features of A times features of B exceed 2^24.
     """
+    if not isinstance(matches, Matches):
+        raise TypeError(f"matches must be Matches, got {type(matches).__name__}")
     _checks.number_or_none("mass", mass)
     if mass is None or not 0 < mass <= 1:
         raise ValueError(f"mass must be above 0 and at most 1, got {mass}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def tables(result: Comparison | Grid, top: int = 8) -> Iterator[Table]:
-    """Yield the tables of a result: what was matched, row counters, the best pairs with their tokens, hubs, robustness, scores.
+    """Yield the tables of a result: what was matched, row counters, best pairs, hubs, robustness, scores.
 
     Parameters
     ----------
@@ -173,10 +173,8 @@ def _split_halves(named: dict[str, Comparison]) -> Table:
     for name, comparison in named.items():
         if (half := comparison.split_half) is not None:
             table.add_section()
-            own, other = (
-                (half.mean_correlation, half.mean_given_token),
-                (half.mean_correlation_held_out, half.mean_given_token_held_out, half.found_again),
-            )
+            own = (half.mean_correlation, half.mean_given_token)
+            other = (half.mean_correlation_held_out, half.mean_given_token_held_out, half.found_again)
             table.add_row(name, "matched", str(half.tokens), str(half.pairs), *map(_number, own))
             table.add_row("", "held out", str(half.tokens_held_out), "", *map(_number, other))
     return table
@@ -236,10 +234,9 @@ def _convergence(name: str, convergence: pyarrow.Table, caveat: str | None) -> T
     )
     for row in rows:
         counts = (row["tokens"], row["candidates_a"], row["candidates_b"], row["pairs"])
-        means = (row["mean_correlation"], row["mean_correlation_given_token"])
-        shares = (row["found"], row["found_of_candidates"])
+        names = ("mean_correlation", "mean_correlation_given_token", "found", "found_of_candidates")
         scores = (_number(row[f"{measure}_z"], ".1f") for measure in measures)
-        table.add_row(*map(str, counts), *map(_number, (*means, *shares)), *scores)
+        table.add_row(*map(str, counts), *(_number(row[name]) for name in names), *scores)
     few = "of A, of B: candidates; in small parts few features fire often enough to be one"
     _note(table, [few] if caveat is None or not measures else [few, caveat])
     return table
