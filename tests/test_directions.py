@@ -451,10 +451,10 @@ def test_a_run_by_directions(compare, tmp_path):
     counts = {str(column.header): list(column.cells) for column in bands.columns}
     for side, rates in zip("ab", (side.firing_counts / side.n_tokens for side in acts), strict=True):
         often = found.shared[side][(rates >= 0.01) & (rates < 0.1)]
-        row = counts["share of tokens"].index("0.01 to 0.1")
-        assert counts[f"latents of {side.upper()}"][row] == str(len(often))
+        row = counts["firing rate"].index("0.01 to 0.1")
+        assert counts[f"in {side.upper()}"][row] == str(len(often))
         assert counts[f"shared of {side.upper()}"][row] == f"{often.mean():.3f}"
-        assert counts[f"latents of {side.upper()}"][0] == str((rates == 0).sum())
+        assert counts[f"in {side.upper()}"][0] == str((rates == 0).sum())
     mutual = found.matches(*acts).pairs("mutual")
     assert read.pairs.stages[1].counts == mutual.counts
     assert read.pairs.metric == "decoder cosine"

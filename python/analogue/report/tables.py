@@ -79,23 +79,21 @@ def _new(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
 
 
 def _number(value: float | None, form: str = ".3f") -> str:
-    return "-" if value is None else format(value, form if form == "d" else f"z{form}")
+    return "-" if value is None else format(value, f"z{form}")
 
 
 def _matching(named: dict[str, Comparison]) -> Table:
     """Show what stood before any rule: unique counts the features that the other side chose, mutual its own."""
-    total = ("total", "at most", "gap")
     assigned = any(comparison.summary["assignment"] for comparison in named.values())
     table = _new(
         f"Matching by {_matched_by(named)}; alone: tokens that no other has, which carry nothing given it",
         ("A x B", "of"),
-        ("candidates", "unique", "mutual", "alone", *(total if assigned else ())),
+        ("candidates", "unique", "mutual", "alone", *(("total", "at most", "gap") if assigned else ())),
     )
     for name, comparison in named.items():
         table.add_section()
         matched, optimum = comparison.matched, comparison.summary["assignment"] or {}
-        both = [_number(matched["tokens_alone"], "d")]
-        both += [_number(optimum[key], ".1f") for key in ("total", "upper_bound", "gap") if optimum]
+        both = [_number(matched["tokens_alone"], ".0f"), *(_number(value, ".1f") for value in optimum.values())]
         for row, side in enumerate(("a", "b")):
             shares = (matched["unique_fraction"][side], matched["mutual_fraction"][side])
             cells = (side.upper(), str(matched["candidates"][side]), *map(_number, shares))
@@ -208,8 +206,8 @@ def _directions(named: dict[str, Comparison]) -> Table:
 def _shared_by_rate(named: dict[str, Comparison]) -> Table:
     table = _new(
         "Latents that both sides have, by how often they fire",
-        ("A x B", "share of tokens"),
-        ("latents of A", "shared of A", "latents of B", "shared of B"),
+        ("A x B", "firing rate"),
+        ("in A", "shared of A", "in B", "shared of B"),
     )
     for name, comparison in named.items():
         if (found := comparison.direction_match) is not None:
@@ -227,17 +225,16 @@ def _convergence(name: str, convergence: pyarrow.Table, caveat: str | None) -> T
     rows = convergence.to_pylist()
     measures = [column.removesuffix("_z") for column in rows[0] if column.endswith("_z")]
     table = _new(
-        f"{name} on growing parts of the text: share of the final pairs found, of all and of those whose features are "
-        "candidates already, and z of every score",
+        f"{name} on growing parts of the text: share of the final pairs found, z of every score",
         (),
-        ("tokens", "of A", "of B", "pairs", "mean r", "given token", "found", "of these", *measures),
+        ("tokens", "of A", "of B", "pairs", "mean r", "given\ntoken", "found", "of these", *measures),
     )
     for row in rows:
         counts = (row["tokens"], row["candidates_a"], row["candidates_b"], row["pairs"])
         names = ("mean_correlation", "mean_correlation_given_token", "found", "found_of_candidates")
         scores = (_number(row[f"{measure}_z"], ".1f") for measure in measures)
         table.add_row(*map(str, counts), *(_number(row[name]) for name in names), *scores)
-    few = "of A, of B: candidates; in small parts few features fire often enough to be one"
+    few = "of A, of B: candidates (in small parts few features fire often enough); of these: found among their pairs"
     _note(table, [few] if caveat is None or not measures else [few, caveat])
     return table
 
@@ -264,10 +261,9 @@ def _correlations(named: dict[str, Comparison]) -> Table:
         ("A x B",),
         ("pairs", *columns),
     )
-    keys = columns.values()
     for name, comparison in named.items():
         summary = comparison.summary
-        table.add_row(name, str(summary["pairs"]), *(_number(summary[key]) for key in keys))
+        table.add_row(name, str(summary["pairs"]), *(_number(summary[key]) for key in columns.values()))
     return table
 
 
