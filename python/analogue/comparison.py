@@ -120,6 +120,7 @@ class Comparison:
         """Pairs kept, their mean correlation plain and given the token, and what stood before the filters.
 
         ``mean_value`` is the mean of what they were matched by, None where that is the plain correlation.
+        ``share_given_token_above_0.1`` is 1 by the filter where the correlation band acts on r given the token.
         """
         value = self.pairs.value if len(self.pairs) else None
         given = self.pairs.correlation_given_token if len(self.pairs) else None
