@@ -71,6 +71,13 @@ impl Contenders {
         raise(&mut self.bar_b, &mut self.above_b, lower);
     }
 
+    /// Some score of the feature of B is this or more; of use where one is looked for.
+    pub fn expect(&mut self, lower: f32) {
+        if self.top == 1 {
+            self.bar_b = self.bar_b.max(lower);
+        }
+    }
+
     /// Count a pair in where it reaches a bar; `floor` follows the bar of the candidate of A.
     #[cold]
     pub fn offer<B: Bounds>(

@@ -35,6 +35,12 @@ impl<B: Bounds> Epilogue<B> {
         }
     }
 
+    /// Some sum is this or more.
+    pub fn expect(&mut self, sum: f32, pass: Pass) {
+        let lower = |standing: f64| B::interval(pass, sum, standing as f32).0;
+        self.contenders.expect(lower(self.of_a.smallest).min(lower(self.of_a.largest)));
+    }
+
     /// Look at the sums of block `number` that these rows touched, and clear them.
     pub fn walk(
         &mut self,
