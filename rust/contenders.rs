@@ -78,6 +78,13 @@ impl Contenders {
         }
     }
 
+    /// Whether a pair may reach a bar.
+    #[inline]
+    pub fn reaches<B: Bounds>(&self, block: usize, place: u16, sum: f32, pass: Pass) -> bool {
+        let target = self.targets[block][usize::from(place)];
+        B::reaches(pass, sum, target.standing, lesser(target.bar, self.bar_b))
+    }
+
     /// Count a pair in where it reaches a bar; `floor` follows the bar of the candidate of A.
     #[cold]
     pub fn offer<B: Bounds>(

@@ -52,15 +52,16 @@ impl<B: Bounds> Epilogue<B> {
         reducer: Option<&Reducer>,
     ) {
         let floors = self.floors.block(number);
-        let mut floor_b = B::floor_b(pass, self.contenders.bar_b, self.of_a);
+        let contenders = &mut self.contenders;
+        let mut floor_b = B::floor_b(pass, contenders.bar_b, self.of_a);
         // The sums touched last are the nearest.
         for &row in rows.iter().rev() {
             for &place in block.row(row).0 {
                 let sum = std::mem::replace(&mut sums[usize::from(place)], UNTOUCHED);
                 let floor = &floors[usize::from(place)];
-                if sum >= lesser(floor.get(), floor_b) {
-                    self.contenders.offer::<B>(number, place, sum, pass, floor, reducer);
-                    floor_b = B::floor_b(pass, self.contenders.bar_b, self.of_a);
+                if sum >= lesser(floor.get(), floor_b) && contenders.reaches::<B>(number, place, sum, pass) {
+                    contenders.offer::<B>(number, place, sum, pass, floor, reducer);
+                    floor_b = B::floor_b(pass, contenders.bar_b, self.of_a);
                 }
             }
         }
