@@ -78,15 +78,8 @@ impl Contenders {
         }
     }
 
-    /// Whether a pair may reach a bar.
+    /// Count a pair in where it reaches a bar; `floor` follows the bar of the candidate of A. Returns whether it did.
     #[inline]
-    pub fn reaches<B: Bounds>(&self, block: usize, place: u16, sum: f32, pass: Pass) -> bool {
-        let target = self.targets[block][usize::from(place)];
-        B::reaches(pass, sum, target.standing, lesser(target.bar, self.bar_b))
-    }
-
-    /// Count a pair in where it reaches a bar; `floor` follows the bar of the candidate of A.
-    #[cold]
     pub fn offer<B: Bounds>(
         &mut self,
         block: usize,
@@ -95,16 +88,33 @@ impl Contenders {
         pass: Pass,
         floor: &Floor,
         reducer: Option<&Reducer>,
+    ) -> bool {
+        let target = self.targets[block][usize::from(place)];
+        let reaches = B::reaches(pass, sum, target.standing, lesser(target.bar, self.bar_b));
+        if reaches {
+            self.admit::<B>(block, place, sum, pass, floor, reducer);
+        }
+        reaches
+    }
+
+    #[cold]
+    fn admit<B: Bounds>(
+        &mut self,
+        block: usize,
+        place: u16,
+        sum: f32,
+        pass: Pass,
+        floor: &Floor,
+        reducer: Option<&Reducer>,
     ) {
-        let target = &mut self.targets[block][usize::from(place)];
-        let bar = lesser(target.bar, self.bar_b);
-        if sum.to_bits() == UNTOUCHED.to_bits() || !B::reaches(pass, sum, target.standing, bar) {
+        if sum.to_bits() == UNTOUCHED.to_bits() {
             return;
         }
+        let target = &mut self.targets[block][usize::from(place)];
         let a = (block * BLOCK) as u32 + u32::from(place);
         let (lower, upper) = match reducer {
             None => B::interval(pass, sum, target.standing),
-            Some(reducer) => match reducer.reduce(a, sum, pass.slack, bar) {
+            Some(reducer) => match reducer.reduce(a, sum, pass.slack, lesser(target.bar, self.bar_b)) {
                 None => return,
                 Some(interval) => interval,
             },

@@ -59,8 +59,9 @@ impl<B: Bounds> Epilogue<B> {
             for &place in block.row(row).0 {
                 let sum = std::mem::replace(&mut sums[usize::from(place)], UNTOUCHED);
                 let floor = &floors[usize::from(place)];
-                if sum >= lesser(floor.get(), floor_b) && contenders.reaches::<B>(number, place, sum, pass) {
-                    contenders.offer::<B>(number, place, sum, pass, floor, reducer);
+                if sum >= lesser(floor.get(), floor_b)
+                    && contenders.offer::<B>(number, place, sum, pass, floor, reducer)
+                {
                     floor_b = B::floor_b(pass, contenders.bar_b, self.of_a);
                 }
             }
@@ -82,8 +83,9 @@ impl<B: Bounds> Epilogue<B> {
             let Some(line) = lines.get_mut(at) else { return };
             for (place, (sum, floor)) in (at * LINE..).zip(line.iter_mut().zip(&floors[at])) {
                 let sum = std::mem::replace(sum, UNTOUCHED);
-                if sum >= lesser(floor.get(), floor_b) {
-                    self.contenders.offer::<B>(number, place as u16, sum, pass, floor, reducer);
+                if sum >= lesser(floor.get(), floor_b)
+                    && self.contenders.offer::<B>(number, place as u16, sum, pass, floor, reducer)
+                {
                     floor_b = B::floor_b(pass, self.contenders.bar_b, self.of_a);
                 }
             }
@@ -96,10 +98,7 @@ impl<B: Bounds> Epilogue<B> {
     fn scan(&mut self, number: usize, len: usize, sums: &mut [f32; BLOCK], pass: Pass, reducer: Option<&Reducer>) {
         for (place, floor) in self.floors.block(number)[..len].iter().enumerate() {
             let sum = std::mem::replace(&mut sums[place], UNTOUCHED);
-            let target = self.contenders.targets[number][place];
-            if B::reaches(pass, sum, target.standing, lesser(target.bar, self.contenders.bar_b)) {
-                self.contenders.offer::<B>(number, place as u16, sum, pass, floor, reducer);
-            }
+            self.contenders.offer::<B>(number, place as u16, sum, pass, floor, reducer);
         }
     }
 
