@@ -26,7 +26,7 @@ pub struct Contenders {
     pub top: usize,
     /// Place by place of every block.
     pub targets: Vec<Box<[Target; BLOCK]>>,
-    of_b_standings: Extremes,
+    usual: Extremes,
     /// The `top` - 1 lower bounds above the bar of every candidate of A, largest first.
     above_a: Vec<f32>,
     pub of_a: Vec<Contender>,
@@ -37,7 +37,7 @@ pub struct Contenders {
 }
 
 impl Contenders {
-    pub fn new(standings_a: &[f64], standings_b: Extremes, top: usize) -> Self {
+    pub fn new(standings_a: &[f64], usual: Extremes, top: usize) -> Self {
         let target = |standing: f64| Target { standing: standing as f32, bar: f32::NEG_INFINITY };
         let block = |standings: &[f64]| {
             let mut targets = boxed(target(0.0));
@@ -49,7 +49,7 @@ impl Contenders {
         Self {
             top,
             targets: standings_a.chunks(BLOCK).map(block).collect(),
-            of_b_standings: standings_b,
+            usual,
             above_a: vec![f32::NEG_INFINITY; standings_a.len() * (top - 1)],
             of_a: Vec::new(),
             room: 4 * standings_a.len() * top,
@@ -126,7 +126,7 @@ impl Contenders {
         if upper >= target.bar {
             let more = self.above_b.len();
             raise(&mut target.bar, &mut self.above_a[a as usize * more..][..more], lower);
-            floor.raise(B::floor_a(target.bar, target.standing, self.of_b_standings));
+            floor.raise(B::floor_a(target.bar, target.standing, self.usual));
             self.of_a.push(Contender { a, b: pass.b, upper });
             if self.of_a.len() > self.room {
                 let bar = |a: u32| self.targets[a as usize / BLOCK][a as usize % BLOCK].bar;

@@ -14,22 +14,25 @@ use crate::packed::{BLOCK, PackedRows, boxed};
 /// The contenders of one thread, and a floor for every feature of A that spares most pairs the question.
 pub struct Epilogue<B> {
     pub contenders: Contenders,
-    /// By places: a sum below this reaches no bar, whatever the feature of B, if its pass is moderate.
+    /// By places: a sum below this reaches no bar, whatever the feature of B, if its standing is usual.
     floors: Arc<Floors>,
     /// No more than any floor of a line.
     line_floors: Vec<Box<[f32; BLOCK / LINE]>>,
     of_a: Extremes,
+    usual: Extremes,
     isa: Isa,
     bounds: PhantomData<B>,
 }
 
 impl<B: Bounds> Epilogue<B> {
     pub fn new(standings_a: &[f64], standings_b: &[f64], top: usize, floors: Arc<Floors>) -> Self {
+        let usual = B::usual(standings_b);
         Self {
-            contenders: Contenders::new(standings_a, Extremes::of(standings_b), top),
+            contenders: Contenders::new(standings_a, usual, top),
             floors,
             line_floors: standings_a.chunks(BLOCK).map(|_| boxed(f32::NEG_INFINITY)).collect(),
             of_a: Extremes::of(standings_a),
+            usual,
             isa: Isa::best(),
             bounds: PhantomData,
         }
@@ -52,8 +55,9 @@ impl<B: Bounds> Epilogue<B> {
         reducer: Option<&Reducer>,
     ) {
         let floors = self.floors.block(number);
-        let contenders = &mut self.contenders;
-        let mut floor_b = B::floor_b(pass, contenders.bar_b, self.of_a);
+        let (contenders, of_a, usual) = (&mut self.contenders, self.of_a, self.usual.contain(pass.standing));
+        let floor_of = |bar| if usual { B::floor_b(pass, bar, of_a) } else { f32::NEG_INFINITY };
+        let mut floor_b = floor_of(contenders.bar_b);
         // The sums touched last are the nearest.
         for &row in rows.iter().rev() {
             for &place in block.row(row).0 {
@@ -62,7 +66,7 @@ impl<B: Bounds> Epilogue<B> {
                 if sum >= lesser(floor.get(), floor_b)
                     && contenders.offer::<B>(number, place, sum, pass, floor, reducer)
                 {
-                    floor_b = B::floor_b(pass, contenders.bar_b, self.of_a);
+                    floor_b = floor_of(contenders.bar_b);
                 }
             }
         }
@@ -70,7 +74,7 @@ impl<B: Bounds> Epilogue<B> {
 
     /// Look at all sums of block `number`, which has `len` places, and clear them.
     pub fn sweep(&mut self, number: usize, len: usize, sums: &mut [f32; BLOCK], pass: Pass, reducer: Option<&Reducer>) {
-        if !pass.moderate {
+        if !self.usual.contain(pass.standing) {
             return self.scan(number, len, sums, pass, reducer);
         }
         let (lines, _) = sums[..len.next_multiple_of(LINE)].as_chunks_mut();

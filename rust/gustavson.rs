@@ -138,7 +138,7 @@ impl<'a, B: Bounds> Worker<'a, B> {
             if *rising && column.len() <= RUN && matches!(second, Second::Absent) {
                 self.epilogue.expect(sums.peak, pass);
             }
-            if updates < block.len / DENSE && pass.moderate && !matches!(second, Second::Added(_)) {
+            if updates < block.len / DENSE && !matches!(second, Second::Added(_)) {
                 self.epilogue.walk(at, block, column.rows, &mut sums.sums, pass, reducer);
             } else {
                 self.epilogue.sweep(at, block.len, &mut sums.sums, pass, reducer);
