@@ -170,3 +170,42 @@ pub fn prefetch<T>(at: *const T) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::Metric;
+    use crate::side::Side;
+
+    #[test]
+    fn every_block_has_its_piece_of_a_row() {
+        let n_features = 2 * BLOCK + 9;
+        let every = [1, 1, 70_000, 5].map(|step| (0..n_features as i32).step_by(step));
+        let indptr: Vec<i64> = std::iter::once(0)
+            .chain(every.iter().scan(0, |end, ids| {
+                *end += ids.len() as i64;
+                Some(*end)
+            }))
+            .collect();
+        let indices: Vec<i32> = every.into_iter().flatten().collect();
+        let values: Vec<f32> = (0..indices.len()).map(|i| 1.0 + (i % 13) as f32).collect();
+        let csr = Csr::new("", &indptr, &indices, &values, n_features as i64).expect("a good matrix");
+        let side = Side::new(csr, Metric::Cosine, 1);
+        let blocks = PackedRows::blocks(&side, csr, |row| row != 1);
+        assert_eq!(blocks.iter().map(|block| block.len).sum::<usize>(), side.len());
+        for row in 0..4 {
+            let (ids, values) = if row == 1 { (&[][..], &[][..]) } else { csr.row(row) };
+            let wanted: Vec<(u32, f32)> = ids
+                .iter()
+                .zip(values)
+                .filter_map(|(&id, &value)| Some((side.candidate(id)?, value)))
+                .map(|(candidate, value)| (candidate, side.weight(side.scale(candidate), value)))
+                .collect();
+            let found = blocks.iter().enumerate().flat_map(|(number, block)| {
+                let (places, values) = block.row(row as u32);
+                places.iter().map(move |&place| (number * BLOCK) as u32 + u32::from(place)).zip(values.iter().copied())
+            });
+            assert_eq!(found.collect::<Vec<_>>(), wanted);
+        }
+    }
+}
