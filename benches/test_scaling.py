@@ -18,9 +18,9 @@ WIDTH = 32_768
 ROUNDS = 5
 # tokens, features, active, share of activations that follow a shared latent; in ceilings: target, stretch, bound
 CASES = {
-    "uniform": (30_000, WIDTH, 32, 0.0, 3.6, 2.0, 8),
-    "zipf": (30_000, WIDTH, 32, 0.0, 3.6, 2.0, 8),
-    "correlated": (30_000, WIDTH, 32, 0.7, 3.0, 2.0, 8),
+    "uniform": (30_000, WIDTH, 32, 0.0, 3.6, 2.0, 9),
+    "zipf": (30_000, WIDTH, 32, 0.0, 3.6, 2.0, 9),
+    "correlated": (30_000, WIDTH, 32, 0.7, 3.0, 2.0, 9),
     "k = 128": (30_000, 2 * WIDTH, 128, 0.0, 3.2, 2.0, 4),
     "k = 128, correlated": (30_000, 2 * WIDTH, 128, 0.7, 2.1, 1.5, 4),
 }
