@@ -2,7 +2,7 @@
 
 The ceiling is as many random scatter-adds into 32 768 floats as the matching makes, indices and values streamed from
 memory, on the same threads in the same run (`_core.scatter_ceiling`). Times are minima of interleaved rounds. What
-another machine may miss is printed beside its target; asserted is what no machine should.
+another machine may miss is printed beside its target; asserted is what held on a busy one, and a quarter more.
 """
 
 import subprocess
@@ -16,13 +16,13 @@ from analogue import _core
 
 WIDTH = 32_768
 ROUNDS = 5
-# tokens, features, active, share of activations that follow a shared latent, target in ceilings, stretch
+# tokens, features, active, share of activations that follow a shared latent; in ceilings: target, stretch, bound
 CASES = {
-    "uniform": (30_000, WIDTH, 32, 0.0, 3.6, 2.0),
-    "zipf": (30_000, WIDTH, 32, 0.0, 3.6, 2.0),
-    "correlated": (30_000, WIDTH, 32, 0.7, 3.0, 2.0),
-    "k = 128": (30_000, 2 * WIDTH, 128, 0.0, 3.2, 2.0),
-    "k = 128, correlated": (30_000, 2 * WIDTH, 128, 0.7, 2.1, 1.5),
+    "uniform": (30_000, WIDTH, 32, 0.0, 3.6, 2.0, 9),
+    "zipf": (30_000, WIDTH, 32, 0.0, 3.6, 2.0, 9),
+    "correlated": (30_000, WIDTH, 32, 0.7, 3.0, 2.0, 9),
+    "k = 128": (30_000, 2 * WIDTH, 128, 0.0, 3.2, 2.0, 4),
+    "k = 128, correlated": (30_000, 2 * WIDTH, 128, 0.7, 2.1, 1.5, 4),
 }
 LARGEST = """
 import re, sys
@@ -86,7 +86,7 @@ def fastest(*sides):
 
 @pytest.mark.parametrize("name", CASES)
 def test_share_of_the_scatter_ceiling(name):
-    tokens, features, active, shared, target, stretch = CASES[name]
+    tokens, features, active, shared, target, stretch, bound = CASES[name]
     a, b = codes(name, tokens, features, active, shared)
     n_updates = updates(a, b)
     seconds, ceiling = np.inf, np.inf
@@ -99,7 +99,7 @@ def test_share_of_the_scatter_ceiling(name):
         f"\n{name}: {seconds:.3f} s for {n_updates / 1e6:.0f} M updates, ceiling {ceiling:.4f} s, "
         f"{seconds / ceiling:.1f}x its time (target {target}x, stretch {stretch}x), {ceiling / seconds:.0%} of it"
     )
-    assert seconds < 20 * ceiling
+    assert seconds < bound * ceiling
 
 
 def test_zipf_is_no_slower_than_uniform():
@@ -108,7 +108,7 @@ def test_zipf_is_no_slower_than_uniform():
     pairs = [updates(a, b) for a, b, _ in sides]
     seconds = fastest(*sides) / pairs * pairs[0]
     print(f"\nZipf over uniform, an update: {seconds[1] / seconds[0]:.2f} (target 1)")
-    assert seconds[1] < 1.5 * seconds[0]
+    assert seconds[1] < 1.3 * seconds[0]
 
 
 def test_more_tokens_and_more_features():
@@ -119,8 +119,8 @@ def test_more_tokens_and_more_features():
     seconds = fastest(plain, longer, wider)
     print(f"\n300 000 tokens: {seconds[1]:.3f} s, {seconds[1] / seconds[0]:.1f}x those of 30 000 (target 11)")
     print(f"131 072 features: {seconds[2]:.3f} s, {seconds[2] / seconds[0]:.2f}x those of 32 768 (target 1.6)")
-    assert seconds[1] < 20 * seconds[0]
-    assert seconds[2] < 5 * seconds[0]
+    assert seconds[1] < 14 * seconds[0]
+    assert seconds[2] < 3 * seconds[0]
 
 
 def test_a_million_features_a_side():

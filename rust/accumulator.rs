@@ -13,12 +13,14 @@ const AHEAD: usize = 8;
 /// Sums by place of one block, untouched between two columns.
 pub struct Accumulator {
     pub sums: Box<[f32; BLOCK]>,
+    /// The largest sum there was at any time while the last column was added.
+    pub peak: f32,
     long_sums: Vec<f64>,
 }
 
 impl Accumulator {
     pub fn new() -> Self {
-        Self { sums: boxed(UNTOUCHED), long_sums: Vec::new() }
+        Self { sums: boxed(UNTOUCHED), peak: f32::NEG_INFINITY, long_sums: Vec::new() }
     }
 
     /// Add up the rows where a feature of B fires, by what its values weigh; returns the number of terms. `then` is
@@ -30,7 +32,7 @@ impl Accumulator {
         then: (&PackedRows, &[u32]),
         weigh: impl Fn(f32) -> f32,
     ) -> usize {
-        let mut updates = 0;
+        let (mut updates, mut peak) = (0, f32::NEG_INFINITY);
         for (run, (rows, values)) in column.rows.chunks(RUN).zip(column.values.chunks(RUN)).enumerate() {
             if run > 0 {
                 self.bank(block.len);
@@ -46,7 +48,9 @@ impl Accumulator {
                 let (places, values) = block.row(row);
                 updates += places.len();
                 for (&place, &value) in places.iter().zip(values) {
-                    sums[usize::from(place)] += weight * value;
+                    let sum = sums[usize::from(place)] + weight * value;
+                    sums[usize::from(place)] = sum;
+                    peak = if sum > peak { sum } else { peak };
                 }
             }
         }
@@ -56,6 +60,7 @@ impl Accumulator {
                 *sum = std::mem::replace(long, f64::from(UNTOUCHED)) as f32;
             }
         }
+        self.peak = peak;
         updates
     }
 

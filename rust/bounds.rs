@@ -28,9 +28,8 @@ impl Extremes {
         self.largest.max(-self.smallest)
     }
 
-    /// Those within -1..=1.
-    fn moderate(self) -> Self {
-        Self { smallest: self.smallest.clamp(-1.0, 1.0), largest: self.largest.clamp(-1.0, 1.0) }
+    pub fn contain(self, x: f32) -> bool {
+        (self.smallest as f32..=self.largest as f32).contains(&x)
     }
 }
 
@@ -41,8 +40,6 @@ pub struct Pass {
     /// What the measure knows of it beside its sums, see [`Bounds`].
     pub standing: f32,
     pub slack: f32,
-    /// Whether the floors hold for it.
-    pub moderate: bool,
 }
 
 /// How the sum over the rows where two features fire bounds their score, given a number that is known of each (its
@@ -50,6 +47,11 @@ pub struct Pass {
 pub trait Bounds: Copy + Send + Sync {
     /// Above the error of an exact score that is rounded to float32.
     const SHARP: f32 = 1e-6;
+
+    /// The standings of B that floors are made for; those left out would lower the floors of all.
+    fn usual(standings: &[f64]) -> Extremes {
+        Extremes::of(standings)
+    }
 
     /// For a feature whose sums have at most `terms` terms in a row in float32.
     fn pass(b: u32, terms: usize, standing: f64) -> Pass;
@@ -60,8 +62,8 @@ pub trait Bounds: Copy + Send + Sync {
     /// Whether the upper bound may be `bar` or more; the hot question.
     fn reaches(pass: Pass, sum: f32, standing: f32, bar: f32) -> bool;
 
-    /// The least sum that reaches the bar of a feature of A in a moderate pass.
-    fn floor_a(bar: f32, standing: f32, of_b: Extremes) -> f32;
+    /// The least sum that reaches the bar of a feature of A in a pass of usual standing.
+    fn floor_a(bar: f32, standing: f32, usual: Extremes) -> f32;
 
     /// The least sum that reaches the bar of the feature of B at hand.
     fn floor_b(pass: Pass, bar: f32, of_a: Extremes) -> f32;
@@ -72,9 +74,14 @@ pub trait Bounds: Copy + Send + Sync {
 pub struct Linear;
 
 impl Bounds for Linear {
+    fn usual(standings: &[f64]) -> Extremes {
+        let Extremes { smallest, largest } = Extremes::of(standings);
+        Extremes { smallest: smallest.clamp(-1.0, 1.0), largest: largest.clamp(-1.0, 1.0) }
+    }
+
     fn pass(b: u32, terms: usize, standing: f64) -> Pass {
         let slack = rounding(terms, standing);
-        Pass { b, standing: standing as f32, slack, moderate: standing.abs() <= 1.0 }
+        Pass { b, standing: standing as f32, slack }
     }
 
     #[inline]
@@ -88,8 +95,8 @@ impl Bounds for Linear {
         (sum - pass.standing * standing) + (pass.slack + pass.slack * standing.abs()) >= bar
     }
 
-    fn floor_a(bar: f32, standing: f32, of_b: Extremes) -> f32 {
-        bar + of_b.moderate().least(f64::from(standing)) as f32 - MODERATE * (1.0 + standing.abs())
+    fn floor_a(bar: f32, standing: f32, usual: Extremes) -> f32 {
+        bar + usual.least(f64::from(standing)) as f32 - MODERATE * (1.0 + standing.abs())
     }
 
     fn floor_b(pass: Pass, bar: f32, of_a: Extremes) -> f32 {
@@ -104,8 +111,15 @@ impl Bounds for Linear {
 pub struct Overlap;
 
 impl Bounds for Overlap {
+    /// The fewer rows a feature fires on, the lower the count that would do: all but the rarest sixteenth.
+    fn usual(standings: &[f64]) -> Extremes {
+        let mut sorted = standings.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        Extremes::of(&sorted[sorted.len() / 16..])
+    }
+
     fn pass(b: u32, _: usize, standing: f64) -> Pass {
-        Pass { b, standing: standing as f32, slack: ROUNDED, moderate: true }
+        Pass { b, standing: standing as f32, slack: ROUNDED }
     }
 
     #[inline]
@@ -119,8 +133,8 @@ impl Bounds for Overlap {
         sum * (1.0 + 2.0 * pass.slack) >= bar * (pass.standing + standing)
     }
 
-    fn floor_a(bar: f32, standing: f32, of_b: Extremes) -> f32 {
-        bar * (standing + of_b.smallest as f32) * (1.0 - 2.0 * ROUNDED)
+    fn floor_a(bar: f32, standing: f32, usual: Extremes) -> f32 {
+        bar * (standing + usual.smallest as f32) * (1.0 - 2.0 * ROUNDED)
     }
 
     fn floor_b(pass: Pass, bar: f32, of_a: Extremes) -> f32 {
@@ -135,7 +149,7 @@ pub struct Stretched;
 
 impl Bounds for Stretched {
     fn pass(b: u32, terms: usize, standing: f64) -> Pass {
-        Pass { b, standing: standing as f32, slack: rounding(terms, 0.0) * standing as f32, moderate: true }
+        Pass { b, standing: standing as f32, slack: rounding(terms, 0.0) * standing as f32 }
     }
 
     #[inline]
@@ -148,8 +162,8 @@ impl Bounds for Stretched {
         sum + pass.slack * standing >= bar
     }
 
-    fn floor_a(bar: f32, standing: f32, of_b: Extremes) -> f32 {
-        bar - MODERATE * of_b.largest as f32 * standing
+    fn floor_a(bar: f32, standing: f32, usual: Extremes) -> f32 {
+        bar - MODERATE * usual.largest as f32 * standing
     }
 
     fn floor_b(pass: Pass, bar: f32, of_a: Extremes) -> f32 {
@@ -174,8 +188,12 @@ fn rounding(terms: usize, mean: f64) -> f32 {
 pub struct Reducible;
 
 impl Bounds for Reducible {
+    fn usual(_: &[f64]) -> Extremes {
+        Extremes { smallest: 0.0, largest: 0.0 } // of any pass
+    }
+
     fn pass(b: u32, terms: usize, _: f64) -> Pass {
-        Pass { b, standing: 0.0, slack: 2.0 * rounding(terms, 0.0), moderate: true }
+        Pass { b, standing: 0.0, slack: 2.0 * rounding(terms, 0.0) }
     }
 
     #[inline]

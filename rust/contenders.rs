@@ -26,7 +26,7 @@ pub struct Contenders {
     pub top: usize,
     /// Place by place of every block.
     pub targets: Vec<Box<[Target; BLOCK]>>,
-    of_b_standings: Extremes,
+    usual: Extremes,
     /// The `top` - 1 lower bounds above the bar of every candidate of A, largest first.
     above_a: Vec<f32>,
     pub of_a: Vec<Contender>,
@@ -37,7 +37,7 @@ pub struct Contenders {
 }
 
 impl Contenders {
-    pub fn new(standings_a: &[f64], standings_b: Extremes, top: usize) -> Self {
+    pub fn new(standings_a: &[f64], usual: Extremes, top: usize) -> Self {
         let target = |standing: f64| Target { standing: standing as f32, bar: f32::NEG_INFINITY };
         let block = |standings: &[f64]| {
             let mut targets = boxed(target(0.0));
@@ -49,7 +49,7 @@ impl Contenders {
         Self {
             top,
             targets: standings_a.chunks(BLOCK).map(block).collect(),
-            of_b_standings: standings_b,
+            usual,
             above_a: vec![f32::NEG_INFINITY; standings_a.len() * (top - 1)],
             of_a: Vec::new(),
             room: 4 * standings_a.len() * top,
@@ -71,8 +71,15 @@ impl Contenders {
         raise(&mut self.bar_b, &mut self.above_b, lower);
     }
 
-    /// Count a pair in where it reaches a bar; `floor` follows the bar of the candidate of A.
-    #[cold]
+    /// Some score of the feature of B is this or more; of use where one is looked for.
+    pub fn expect(&mut self, lower: f32) {
+        if self.top == 1 {
+            self.bar_b = self.bar_b.max(lower);
+        }
+    }
+
+    /// Count a pair in where it reaches a bar; `floor` follows the bar of the candidate of A. Returns whether it did.
+    #[inline]
     pub fn offer<B: Bounds>(
         &mut self,
         block: usize,
@@ -81,16 +88,33 @@ impl Contenders {
         pass: Pass,
         floor: &Floor,
         reducer: Option<&Reducer>,
+    ) -> bool {
+        let target = self.targets[block][usize::from(place)];
+        let reaches = B::reaches(pass, sum, target.standing, lesser(target.bar, self.bar_b));
+        if reaches {
+            self.admit::<B>(block, place, sum, pass, floor, reducer);
+        }
+        reaches
+    }
+
+    #[cold]
+    fn admit<B: Bounds>(
+        &mut self,
+        block: usize,
+        place: u16,
+        sum: f32,
+        pass: Pass,
+        floor: &Floor,
+        reducer: Option<&Reducer>,
     ) {
-        let target = &mut self.targets[block][usize::from(place)];
-        let bar = lesser(target.bar, self.bar_b);
-        if sum.to_bits() == UNTOUCHED.to_bits() || !B::reaches(pass, sum, target.standing, bar) {
+        if sum.to_bits() == UNTOUCHED.to_bits() {
             return;
         }
+        let target = &mut self.targets[block][usize::from(place)];
         let a = (block * BLOCK) as u32 + u32::from(place);
         let (lower, upper) = match reducer {
             None => B::interval(pass, sum, target.standing),
-            Some(reducer) => match reducer.reduce(a, sum, pass.slack, bar) {
+            Some(reducer) => match reducer.reduce(a, sum, pass.slack, lesser(target.bar, self.bar_b)) {
                 None => return,
                 Some(interval) => interval,
             },
@@ -102,7 +126,7 @@ impl Contenders {
         if upper >= target.bar {
             let more = self.above_b.len();
             raise(&mut target.bar, &mut self.above_a[a as usize * more..][..more], lower);
-            floor.raise(B::floor_a(target.bar, target.standing, self.of_b_standings));
+            floor.raise(B::floor_a(target.bar, target.standing, self.usual));
             self.of_a.push(Contender { a, b: pass.b, upper });
             if self.of_a.len() > self.room {
                 let bar = |a: u32| self.targets[a as usize / BLOCK][a as usize % BLOCK].bar;

@@ -14,25 +14,34 @@ use crate::packed::{BLOCK, PackedRows, boxed};
 /// The contenders of one thread, and a floor for every feature of A that spares most pairs the question.
 pub struct Epilogue<B> {
     pub contenders: Contenders,
-    /// By places: a sum below this reaches no bar, whatever the feature of B, if its pass is moderate.
+    /// By places: a sum below this reaches no bar, whatever the feature of B, if its standing is usual.
     floors: Arc<Floors>,
     /// No more than any floor of a line.
     line_floors: Vec<Box<[f32; BLOCK / LINE]>>,
     of_a: Extremes,
+    usual: Extremes,
     isa: Isa,
     bounds: PhantomData<B>,
 }
 
 impl<B: Bounds> Epilogue<B> {
     pub fn new(standings_a: &[f64], standings_b: &[f64], top: usize, floors: Arc<Floors>) -> Self {
+        let usual = B::usual(standings_b);
         Self {
-            contenders: Contenders::new(standings_a, Extremes::of(standings_b), top),
+            contenders: Contenders::new(standings_a, usual, top),
             floors,
             line_floors: standings_a.chunks(BLOCK).map(|_| boxed(f32::NEG_INFINITY)).collect(),
             of_a: Extremes::of(standings_a),
+            usual,
             isa: Isa::best(),
             bounds: PhantomData,
         }
+    }
+
+    /// Some sum is this or more.
+    pub fn expect(&mut self, sum: f32, pass: Pass) {
+        let lower = |standing: f64| B::interval(pass, sum, standing as f32).0;
+        self.contenders.expect(lower(self.of_a.smallest).min(lower(self.of_a.largest)));
     }
 
     /// Look at the sums of block `number` that these rows touched, and clear them.
@@ -46,15 +55,18 @@ impl<B: Bounds> Epilogue<B> {
         reducer: Option<&Reducer>,
     ) {
         let floors = self.floors.block(number);
-        let mut floor_b = B::floor_b(pass, self.contenders.bar_b, self.of_a);
+        let (contenders, of_a, usual) = (&mut self.contenders, self.of_a, self.usual.contain(pass.standing));
+        let floor_of = |bar| if usual { B::floor_b(pass, bar, of_a) } else { f32::NEG_INFINITY };
+        let mut floor_b = floor_of(contenders.bar_b);
         // The sums touched last are the nearest.
         for &row in rows.iter().rev() {
             for &place in block.row(row).0 {
                 let sum = std::mem::replace(&mut sums[usize::from(place)], UNTOUCHED);
                 let floor = &floors[usize::from(place)];
-                if sum >= lesser(floor.get(), floor_b) {
-                    self.contenders.offer::<B>(number, place, sum, pass, floor, reducer);
-                    floor_b = B::floor_b(pass, self.contenders.bar_b, self.of_a);
+                if sum >= lesser(floor.get(), floor_b)
+                    && contenders.offer::<B>(number, place, sum, pass, floor, reducer)
+                {
+                    floor_b = floor_of(contenders.bar_b);
                 }
             }
         }
@@ -62,7 +74,7 @@ impl<B: Bounds> Epilogue<B> {
 
     /// Look at all sums of block `number`, which has `len` places, and clear them.
     pub fn sweep(&mut self, number: usize, len: usize, sums: &mut [f32; BLOCK], pass: Pass, reducer: Option<&Reducer>) {
-        if !pass.moderate {
+        if !self.usual.contain(pass.standing) {
             return self.scan(number, len, sums, pass, reducer);
         }
         let (lines, _) = sums[..len.next_multiple_of(LINE)].as_chunks_mut();
@@ -75,8 +87,9 @@ impl<B: Bounds> Epilogue<B> {
             let Some(line) = lines.get_mut(at) else { return };
             for (place, (sum, floor)) in (at * LINE..).zip(line.iter_mut().zip(&floors[at])) {
                 let sum = std::mem::replace(sum, UNTOUCHED);
-                if sum >= lesser(floor.get(), floor_b) {
-                    self.contenders.offer::<B>(number, place as u16, sum, pass, floor, reducer);
+                if sum >= lesser(floor.get(), floor_b)
+                    && self.contenders.offer::<B>(number, place as u16, sum, pass, floor, reducer)
+                {
                     floor_b = B::floor_b(pass, self.contenders.bar_b, self.of_a);
                 }
             }
@@ -89,10 +102,7 @@ impl<B: Bounds> Epilogue<B> {
     fn scan(&mut self, number: usize, len: usize, sums: &mut [f32; BLOCK], pass: Pass, reducer: Option<&Reducer>) {
         for (place, floor) in self.floors.block(number)[..len].iter().enumerate() {
             let sum = std::mem::replace(&mut sums[place], UNTOUCHED);
-            let target = self.contenders.targets[number][place];
-            if B::reaches(pass, sum, target.standing, lesser(target.bar, self.contenders.bar_b)) {
-                self.contenders.offer::<B>(number, place as u16, sum, pass, floor, reducer);
-            }
+            self.contenders.offer::<B>(number, place as u16, sum, pass, floor, reducer);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::contenders::{Contender, Contenders};
 use crate::epilogue::Epilogue;
 use crate::floors::Floors;
 use crate::given::Reducer;
+use crate::metric::Metric;
 use crate::packed::PackedRows;
 use crate::roster::Partner;
 use crate::side::{Desk, Side};
@@ -30,6 +31,8 @@ pub struct Plan<'a> {
     standings_a: Vec<f64>,
     standings_b: Vec<f64>,
     second: Second,
+    /// Whether no term of a sum is negative.
+    rising: bool,
 }
 
 /// What becomes of the second sum of a correlation given groups.
@@ -44,9 +47,10 @@ enum Second {
 
 impl<'a> Plan<'a> {
     pub fn new(a: Side<'a>, b: Side<'a>) -> Self {
+        let rising = a.metric == Metric::Jaccard || a.csr.is_non_negative() && b.csr.is_non_negative();
         let second = match &a.given {
             None => Second::Absent,
-            Some(_) if a.csr.is_non_negative() && b.csr.is_non_negative() => {
+            Some(_) if rising => {
                 Second::Reduced((0..a.len() as u32).map(|candidate| a.scale(candidate) as f32).collect())
             }
             Some(given) => {
@@ -58,7 +62,7 @@ impl<'a> Plan<'a> {
         let blocks = PackedRows::blocks(&a, a.csr, keep);
         let (standings_a, standings_b) = (a.standings(), b.standings());
         let floors = Floors::new(a.len());
-        Self { a, b, blocks, floors, standings_a, standings_b, second }
+        Self { a, b, blocks, floors, standings_a, standings_b, second, rising }
     }
 
     /// Whether scores are to be bounded as those of [`Reducible`](crate::bounds::Reducible).
@@ -113,7 +117,7 @@ impl<'a, B: Bounds> Worker<'a, B> {
 
     fn pass(&mut self, number: u32) {
         self.epilogue.contenders.start();
-        let Plan { b, blocks, standings_b, second, .. } = self.plan;
+        let Plan { b, blocks, standings_b, second, rising, .. } = self.plan;
         let (column, scale) = (b.column(number), b.scale(number));
         let weigh = |value| b.weight(scale, value);
         let of_groups = b.given.as_ref().map(|given| given.shares.column(number));
@@ -131,7 +135,10 @@ impl<'a, B: Bounds> Worker<'a, B> {
                 terms += column.len();
             }
             let pass = B::pass(number, terms, standings_b[number as usize]);
-            if updates < block.len / DENSE && pass.moderate && !matches!(second, Second::Added(_)) {
+            if *rising && column.len() <= RUN && matches!(second, Second::Absent) {
+                self.epilogue.expect(sums.peak, pass);
+            }
+            if updates < block.len / DENSE && !matches!(second, Second::Added(_)) {
                 self.epilogue.walk(at, block, column.rows, &mut sums.sums, pass, reducer);
             } else {
                 self.epilogue.sweep(at, block.len, &mut sums.sums, pass, reducer);
