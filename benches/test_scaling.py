@@ -108,7 +108,7 @@ def test_zipf_is_no_slower_than_uniform():
     pairs = [updates(a, b) for a, b, _ in sides]
     seconds = fastest(*sides) / pairs * pairs[0]
     print(f"\nZipf over uniform, an update: {seconds[1] / seconds[0]:.2f} (target 1)")
-    assert seconds[1] < 1.3 * seconds[0]
+    assert seconds[1] < 1.4 * seconds[0]
 
 
 def test_more_tokens_and_more_features():
