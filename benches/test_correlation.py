@@ -160,5 +160,5 @@ def test_both_directions_beat_scipy_tenfold(benchmark, firing, tmp_path):
         print(
             f"  {name} argmax: {rival_seconds[name]:.2f} s (blocks of {block}, {threads} threads), {ratio:.1f}x{target}"
         )
-    assert peak < 200e6
+    assert peak < 3.9e9 / 50  # of what the original holds, a layer and side
     assert rival_seconds["scipy"] >= 10 * median(seconds)
