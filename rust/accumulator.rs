@@ -24,8 +24,9 @@ impl Accumulator {
     }
 
     /// Add up the rows where a feature of B fires, by what its values weigh; returns the number of terms. `then` is
-    /// what will be added next, so that short columns too are fetched in time.
-    pub fn add(
+    /// what will be added next, so that short columns too are fetched in time. With `WATCH` the peak is kept: a
+    /// comparison that waits for the one before, which long rows would feel.
+    pub fn add<const WATCH: bool>(
         &mut self,
         block: &PackedRows,
         column: Column,
@@ -50,7 +51,9 @@ impl Accumulator {
                 for (&place, &value) in places.iter().zip(values) {
                     let sum = sums[usize::from(place)] + weight * value;
                     sums[usize::from(place)] = sum;
-                    peak = if sum > peak { sum } else { peak };
+                    if WATCH && sum > peak {
+                        peak = sum;
+                    }
                 }
             }
         }

@@ -129,13 +129,19 @@ impl<'a, B: Bounds> Worker<'a, B> {
         for (at, block) in blocks.iter().enumerate() {
             let mut terms = column.len().min(RUN);
             let then = blocks.get(at + 1).map_or((&blocks[0], next), |block| (block, column.rows));
-            let mut updates = sums.add(block, column, then, weigh);
+            let few = column.len() * block.usual_len < block.len / DENSE;
+            let watches = few && *rising && column.len() <= RUN && matches!(second, Second::Absent);
+            let mut updates = if watches {
+                sums.add::<true>(block, column, then, weigh)
+            } else {
+                sums.add::<false>(block, column, then, weigh)
+            };
             if let (Second::Added(blocks), Some(column)) = (second, of_groups) {
-                updates += sums.add(&blocks[at], column, (&blocks[at], &[]), weigh);
+                updates += sums.add::<false>(&blocks[at], column, (&blocks[at], &[]), weigh);
                 terms += column.len();
             }
             let pass = B::pass(number, terms, standings_b[number as usize]);
-            if *rising && column.len() <= RUN && matches!(second, Second::Absent) {
+            if watches {
                 self.epilogue.expect(sums.peak, pass);
             }
             if updates < block.len / DENSE && !matches!(second, Second::Added(_)) {

@@ -21,6 +21,8 @@ pub fn boxed<T: Clone, const N: usize>(value: T) -> Box<[T; N]> {
 pub struct PackedRows {
     /// Candidates in this block.
     pub len: usize,
+    /// What a row has in this block, more or less.
+    pub usual_len: usize,
     number: usize,
     n_blocks: usize,
     every: Arc<Every>,
@@ -112,9 +114,12 @@ impl PackedRows {
                 end = end.next_multiple_of(LINE);
             }
         });
+        let usual_len = n_lines * LINE / pieces.len().max(1);
         let every = Arc::new(Every { pieces, places, values });
         let len = |number: usize| BLOCK.min(roster.len() - number * BLOCK);
-        (0..n_blocks).map(|number| Self { len: len(number), number, n_blocks, every: every.clone() }).collect()
+        (0..n_blocks)
+            .map(|number| Self { len: len(number), usual_len, number, n_blocks, every: every.clone() })
+            .collect()
     }
 
     /// Places and values of one row.

@@ -115,7 +115,8 @@ impl<B: Bounds> Products<B> {
                 let guest = self.guests[place];
                 let (column, scale) = (column(place, guest), guests.scale(guest));
                 for (block, sums) in blocks.iter().zip(sums.chunks_mut(BLOCK)) {
-                    let updates = accumulator.add(block, column, (block, &[]), |value| guests.weight(scale, value));
+                    let updates =
+                        accumulator.add::<false>(block, column, (block, &[]), |value| guests.weight(scale, value));
                     accumulator.pour(block, column.rows, updates, sums);
                 }
             },
