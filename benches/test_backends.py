@@ -1,4 +1,4 @@
-"""`backend="auto"` against both backends over densities from 0.05 % to 50 %: within 15 % of the better one on a quiet machine.
+"""`backend="auto"` against both backends over densities from 0.05 % to 50 %: within 15 % of the better one when quiet.
 
 Prints what a unit of cost took on each backend: where `analogue.cost` is right, the same for both at every density.
 """
