@@ -90,9 +90,8 @@ def test_both_directions_run_at_the_rate_of_the_product(benchmark):
     assert_best(best_x, value_x, y, x, sample)
     assert_best(best_y, value_y, x, y, sample)
     rate, ratio = 2e-9 * TOKENS * FEATURES**2 / product, product / seconds
-    print(
-        f"\n{seconds:.2f} s, the bare product {product:.2f} s ({rate:.0f} GFLOP/s): {ratio:.2f} of its rate (target 0.85)"
-    )
+    print(f"\n{seconds:.2f} s, the bare product {product:.2f} s ({rate:.0f} GFLOP/s)")
+    print(f"{ratio:.2f} of its rate (target 0.85)")
     benchmark.extra_info |= {"seconds": seconds, "product_seconds": product}
     benchmark.pedantic(correlation_best, (x[:, :512].numpy(), y[:, :512].numpy()), {"device": "cpu"}, rounds=1)
     assert ratio >= 0.75  # the target, less what a neighbour on the machine may take
