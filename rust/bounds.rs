@@ -1,5 +1,7 @@
 //! What a sum in float32 says of a score: bounds that hold whatever the order of the additions.
 
+use crate::accumulator::RUN;
+
 /// No less than `rounding` for any standard mean in -1..=1.
 const MODERATE: f32 = 4e-4;
 /// Three roundings of float32, and room.
@@ -53,6 +55,11 @@ pub trait Bounds: Copy + Send + Sync {
         Extremes::of(standings)
     }
 
+    /// Whether floors hold for a pass: its standing is usual, and its error no more than they were made for.
+    fn is_usual(pass: Pass, usual: Extremes) -> bool {
+        usual.contain(pass.standing) && pass.slack <= MODERATE
+    }
+
     /// For a feature whose sums have at most `terms` terms in a row in float32.
     fn pass(b: u32, terms: usize, standing: f64) -> Pass;
 
@@ -62,7 +69,7 @@ pub trait Bounds: Copy + Send + Sync {
     /// Whether the upper bound may be `bar` or more; the hot question.
     fn reaches(pass: Pass, sum: f32, standing: f32, bar: f32) -> bool;
 
-    /// The least sum that reaches the bar of a feature of A in a pass of usual standing.
+    /// The least sum that reaches the bar of a feature of A in a usual pass.
     fn floor_a(bar: f32, standing: f32, usual: Extremes) -> f32;
 
     /// The least sum that reaches the bar of the feature of B at hand.
@@ -106,7 +113,8 @@ impl Bounds for Linear {
 }
 
 /// Sum = rows where both fire, standing = rows where one does, score = sum / (`standing_a` + `standing_b`): it is
-/// J / (1 + J) of the Jaccard index J. Counts are exact in float32 below 2^24, and a rounding off above.
+/// J / (1 + J) of the Jaccard index J. Counts are exact in float32 below 2^24, and above it a rounding off for each
+/// window of rows.
 #[derive(Clone, Copy)]
 pub struct Overlap;
 
@@ -118,8 +126,13 @@ impl Bounds for Overlap {
         Extremes::of(&sorted[sorted.len() / 16..])
     }
 
-    fn pass(b: u32, _: usize, standing: f64) -> Pass {
-        Pass { b, standing: standing as f32, slack: ROUNDED }
+    fn is_usual(pass: Pass, usual: Extremes) -> bool {
+        usual.contain(pass.standing) && pass.slack <= ROUNDED
+    }
+
+    fn pass(b: u32, terms: usize, standing: f64) -> Pass {
+        let windows = if standing < f64::from(1 << 24) { 0 } else { terms.saturating_sub(RUN) };
+        Pass { b, standing: standing as f32, slack: ROUNDED + windows as f32 * f32::EPSILON }
     }
 
     #[inline]
@@ -138,7 +151,7 @@ impl Bounds for Overlap {
     }
 
     fn floor_b(pass: Pass, bar: f32, of_a: Extremes) -> f32 {
-        bar * (pass.standing + of_a.smallest as f32) * (1.0 - 2.0 * ROUNDED)
+        bar * (pass.standing + of_a.smallest as f32) * (1.0 - 2.0 * pass.slack)
     }
 }
 
@@ -148,6 +161,10 @@ impl Bounds for Overlap {
 pub struct Stretched;
 
 impl Bounds for Stretched {
+    fn is_usual(pass: Pass, usual: Extremes) -> bool {
+        usual.contain(pass.standing) && pass.slack <= MODERATE * pass.standing
+    }
+
     fn pass(b: u32, terms: usize, standing: f64) -> Pass {
         Pass { b, standing: standing as f32, slack: rounding(terms, 0.0) * standing as f32 }
     }
@@ -188,6 +205,10 @@ fn rounding(terms: usize, mean: f64) -> f32 {
 pub struct Reducible;
 
 impl Bounds for Reducible {
+    fn is_usual(pass: Pass, _: Extremes) -> bool {
+        pass.slack <= 4.0 * MODERATE
+    }
+
     fn usual(_: &[f64]) -> Extremes {
         Extremes { smallest: 0.0, largest: 0.0 } // of any pass
     }
@@ -212,5 +233,54 @@ impl Bounds for Reducible {
 
     fn floor_b(pass: Pass, bar: f32, _: Extremes) -> f32 {
         bar - 2.0 * pass.slack * bar.abs()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A sum that reaches the bar of a feature of A is never below its floor, in a pass that floors hold for.
+    fn floors_spare_nothing<B: Bounds>(terms: usize, standings: [f64; 4], bar: f32, sum: f32) {
+        let [standing_a, standing_b, least, most] = standings;
+        let usual = B::usual(&[least.min(most), least.max(most)]);
+        let pass = B::pass(0, terms, standing_b);
+        if B::is_usual(pass, usual) && B::reaches(pass, sum, standing_a as f32, bar) {
+            assert!(sum >= B::floor_a(bar, standing_a as f32, usual));
+            assert!(sum >= B::floor_b(pass, bar, Extremes::of(&[standing_a])));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn floors_are_below_what_reaches(
+            terms in prop::sample::select(vec![1_usize, 30, RUN, RUN + 500, RUN + 1_000_000]),
+            standings in [-2.0..2.0_f64, -2.0..2.0_f64, -2.0..2.0_f64, -2.0..2.0_f64],
+            counts in [1..40_000_000_u32, 1..40_000_000_u32, 1..40_000_000_u32, 1..40_000_000_u32],
+            bar in -1.0..1.0_f32,
+            near in -1e-3..1e-3_f32,
+        ) {
+            let [a, b, _, _] = standings.map(|standing| standing as f32);
+            floors_spare_nothing::<Linear>(terms, standings, bar, bar + a * b + near);
+            floors_spare_nothing::<Stretched>(terms, standings.map(|x| 1.0 + x.abs()), bar, bar + near);
+            floors_spare_nothing::<Reducible>(terms, [0.0; 4], bar, bar.abs() * (1.0 + near));
+            let share = bar.abs() / 2.0;
+            let counts = counts.map(f64::from);
+            floors_spare_nothing::<Overlap>(terms, counts, share, share * (counts[0] + counts[1]) as f32 * (1.0 + near / 100.0));
+        }
+    }
+
+    #[test]
+    fn more_windows_than_floors_were_made_for_ask_every_pair() {
+        let usual = Extremes { smallest: -1.0, largest: 1.0 };
+        assert!(Linear::is_usual(Linear::pass(0, RUN + 100, 0.1), usual));
+        assert!(!Linear::is_usual(Linear::pass(0, RUN + 10_000, 0.1), usual));
+        let counts = Extremes { smallest: 1.0, largest: 1e9 };
+        assert!(Overlap::is_usual(Overlap::pass(0, RUN + 10_000, 1e6), counts));
+        assert!(!Overlap::is_usual(Overlap::pass(0, RUN + 10_000, 1e8), counts));
     }
 }

@@ -14,7 +14,7 @@ use crate::packed::{BLOCK, PackedRows, boxed};
 /// The contenders of one thread, and a floor for every feature of A that spares most pairs the question.
 pub struct Epilogue<B> {
     pub contenders: Contenders,
-    /// By places: a sum below this reaches no bar, whatever the feature of B, if its standing is usual.
+    /// By places: a sum below this reaches no bar, whatever the feature of B, if its pass is usual.
     floors: Arc<Floors>,
     /// No more than any floor of a line.
     line_floors: Vec<Box<[f32; BLOCK / LINE]>>,
@@ -55,7 +55,7 @@ impl<B: Bounds> Epilogue<B> {
         reducer: Option<&Reducer>,
     ) {
         let floors = self.floors.block(number);
-        let (contenders, of_a, usual) = (&mut self.contenders, self.of_a, self.usual.contain(pass.standing));
+        let (contenders, of_a, usual) = (&mut self.contenders, self.of_a, B::is_usual(pass, self.usual));
         let floor_of = |bar| if usual { B::floor_b(pass, bar, of_a) } else { f32::NEG_INFINITY };
         let mut floor_b = floor_of(contenders.bar_b);
         // The sums touched last are the nearest.
@@ -74,7 +74,7 @@ impl<B: Bounds> Epilogue<B> {
 
     /// Look at all sums of block `number`, which has `len` places, and clear them.
     pub fn sweep(&mut self, number: usize, len: usize, sums: &mut [f32; BLOCK], pass: Pass, reducer: Option<&Reducer>) {
-        if !self.usual.contain(pass.standing) {
+        if !B::is_usual(pass, self.usual) {
             return self.scan(number, len, sums, pass, reducer);
         }
         let (lines, _) = sums[..len.next_multiple_of(LINE)].as_chunks_mut();
