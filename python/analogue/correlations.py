@@ -113,10 +113,20 @@ def pair_correlations(
     check_same_tokens(acts_a, acts_b)
     if _in_memory(acts_a, acts_b, memory_limit):
         return core_pair_correlations(*_csr(acts_a), *_csr(acts_b), feature_a, feature_b, given)
-    limit = memory_bytes(memory_limit)
+    widths, limit = (acts_a.n_features, acts_b.n_features), memory_bytes(memory_limit)
+
+    def stream_of(pairs: NDArray[np.int64]) -> Stream:
+        return Stream.of_pairs(acts_a.n_tokens, *widths, feature_a[pairs], feature_b[pairs], given, limit)
+
+    batches = [np.argsort(feature_a, kind="stable")]
+    if given is not None:
+        n_groups = len(np.unique(given))
+        held = np.minimum(acts_a.firing_counts, n_groups)[feature_a]
+        held += np.minimum(acts_b.firing_counts, n_groups)[feature_b]
+        batches = _batches(batches[0], held, stream_of(batches[0]).most_holdings)
     found = np.empty(len(feature_a))
-    for pairs in _batches(acts_a, acts_b, feature_a, feature_b, given, limit):
-        stream = _of_pairs(acts_a, acts_b, feature_a[pairs], feature_b[pairs], given, limit)
+    for pairs in batches:
+        stream = stream_of(pairs)
         _run(stream, acts_a, acts_b)
         scores = stream.found_pairs()
         assert scores is not None
@@ -137,42 +147,16 @@ def _run(stream: Stream, acts_a: Activations, acts_b: Activations) -> None:
         done = stream.end_pass()
 
 
-def _of_pairs(
-    acts_a: Activations,
-    acts_b: Activations,
-    feature_a: NDArray[np.int64],
-    feature_b: NDArray[np.int64],
-    given: NDArray[np.int64] | None,
-    limit: int,
-) -> Stream:
-    widths = (acts_a.n_features, acts_b.n_features)
-    return Stream.of_pairs(acts_a.n_tokens, *widths, feature_a, feature_b, given, limit)
-
-
-def _batches(
-    acts_a: Activations,
-    acts_b: Activations,
-    feature_a: NDArray[np.int64],
-    feature_b: NDArray[np.int64],
-    given: NDArray[np.int64] | None,
-    limit: int,
-) -> Iterator[NDArray[np.int64]]:
-    """Cut the pairs so that what their features hold in groups fits: at most a group for every token they fire on."""
-    order = np.argsort(feature_a, kind="stable")
-    if given is None or not len(order):
-        yield order
-        return
-    most = _of_pairs(acts_a, acts_b, feature_a, feature_b, given, limit).most_holdings
-    n_groups = len(np.unique(given))
-    held = np.minimum(acts_a.firing_counts, n_groups)[feature_a[order]]
-    held += np.minimum(acts_b.firing_counts, n_groups)[feature_b[order]]
-    total = np.cumsum(held)
-    start = 0
-    while start < len(order):
+def _batches(pairs: NDArray[np.int64], held: NDArray[np.int64], most: int) -> list[NDArray[np.int64]]:
+    """Cut pairs so that what their features hold in groups fits: at most a group for every token they fire on."""
+    total = np.cumsum(held[pairs])
+    batches, start = [], 0
+    while start < len(pairs):
         before = total[start - 1] if start else 0
         stop = max(int(np.searchsorted(total, before + most, side="right")), start + 1)
-        yield order[start:stop]
+        batches.append(pairs[start:stop])
         start = stop
+    return batches
 
 
 def _windows(
