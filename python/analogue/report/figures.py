@@ -111,6 +111,7 @@ def _by_multiplicity(comparison: Comparison) -> Figure:
         )
         ax.set(xlabel="correlation", ylabel="share of the band's pairs", xlim=(-0.2, 1.02))
         if ax.patches:
+            ax.set_ylim(0, 1.5 * ax.get_ylim()[1])  # room for the legend
             ax.legend(frameon=False, fontsize="small")
     return figure
 
