@@ -92,5 +92,5 @@ def test_no_matrix_costs_little_time(benchmark, tmp_path):
     benchmark.pedantic(ours, (a, b), rounds=1)
     print(f"\n{median(seconds):.2f} s against {median(rival_seconds):.2f} s with the whole matrix: {ratio:.2f} of it")
     print(f"peak {peak / 1e6:.0f} MB above the inputs; the matrix alone is {matrix / 1e6:.0f} MB")
-    assert peak < matrix / 2
+    assert peak < 3e8
     assert ratio <= 1.6

@@ -36,7 +36,9 @@ class Best:
     index: Tensor = field(init=False)  # (C, top) int64 in the other side's numbering, -1: none; exact, best first
     value: Tensor = field(init=False)  # (C, top) float64
     rough: Tensor = field(init=False)  # (C, top) float32, the largest products seen, in order
-    pending: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)  # own, other, product
+    pairs: Tensor = field(init=False)  # (2, room) int32, own and other of those that wait
+    products: Tensor = field(init=False)  # (room,) float32, their products
+    waiting: int = 0  # number of them
 
     def __post_init__(self) -> None:
         import torch
@@ -44,6 +46,11 @@ class Best:
         self.index = torch.full((len(self.own), self.top), -1, device=self.own.device)
         self.value = torch.zeros(self.index.shape, dtype=torch.float64, device=self.own.device)
         self.rough = torch.full(self.index.shape, -torch.inf, device=self.own.device)
+        # One room for all, not a tensor for every offer: those would come to lie between the large blocks that are
+        # freed around them, and the next large block would not fit there.
+        room = _PENDING + _ROWS * BLOCK
+        self.pairs = torch.empty((2, room), dtype=torch.int32, device=self.own.device)
+        self.products = torch.empty(room, device=self.own.device)
 
     def offer(self, own: slice, other: slice, products: Tensor, error: float) -> None:
         """Note what belongs here of a block of products that are right within ``error``."""
@@ -53,23 +60,18 @@ class Best:
         here = products.amax(1, keepdim=True) if self.top == 1 else products.topk(min(self.top, len(products.T))).values
         best.copy_(torch.cat([best, here], 1).topk(self.top).values)
         row, column = (products >= best[:, -1:] - 2 * error).nonzero().T
-        self.pending.append((row + own.start, column + other.start, products[row, column]))
-
-    @property
-    def waiting(self) -> int:
-        """Number of pairs that wait to be settled."""
-        return sum(len(own) for own, _, _ in self.pending)
+        room = slice(self.waiting, self.waiting + len(row))
+        self.pairs[0, room] = row + own.start
+        self.pairs[1, room] = column + other.start
+        self.products[room] = products[row, column]
+        self.waiting = room.stop
 
     def contenders(self, error: float) -> tuple[Tensor, Tensor]:
         """Take the pairs that wait, less those that a later product has ruled out: own and other numbers."""
-        import torch
-
-        if not self.pending:
-            return self.index.new_zeros(0), self.index.new_zeros(0)
-        own, other, product = (torch.cat(parts) for parts in zip(*self.pending, strict=True))
-        self.pending = []
-        keep = product >= self.rough[own, -1] - 2 * error
-        return own[keep], other[keep]
+        own, other = self.pairs[:, : self.waiting]
+        keep = self.products[: self.waiting] >= self.rough[own, -1] - 2 * error
+        self.waiting = 0
+        return own[keep].long(), other[keep].long()
 
     def settle(self, own: Tensor, other: Tensor, value: Tensor) -> None:
         """Choose among what stood and new pairs with exact values; ties go to the lowest number."""
