@@ -23,7 +23,7 @@ _FILLED = 1e-9  # what is left of a direction that the rows left out hold alone
 def cka_left_out(prepared: Prepared, groups: Sequence[Rows]) -> NDArray[np.float64]:
     """Return debiased CKA without each group of rows, exactly; NaN where it is undefined. O(n) a row.
 
-    Centring a matrix anew after rows are gone takes the sums of what stays. The rows of a U-centred matrix sum to zero, so
+    Centring a matrix anew takes the sums of the rows that stay. The rows of a U-centred matrix sum to zero, so
     these are the sums over the rows that go, negated.
     """
     a, b = _matrices(prepared)
