@@ -105,8 +105,9 @@ def permutation_test(
 
     prepared: dict[str, Prepared] = {}
     scores: dict[str, Score] = {}
+    too_little = _too_few(n, minimum) or _immovable(classes, strata is not None)
     for name in names:
-        reason = _too_few(n, minimum) or _immovable(classes, strata is not None)
+        reason = too_little
         if reason is None:
             try:
                 prepared[name] = MEASURES[name].prepare(rows_x, rows_y)
