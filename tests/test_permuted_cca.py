@@ -190,6 +190,18 @@ def test_the_error_that_is_stated_where_half_the_canonical_correlations_are_0(op
     assert abs(by_float32.item() - 40) / 80 > 2e-5
 
 
+@pytest.mark.parametrize(("precision", "rounding"), [("tf32", 2**-11), ("bf16", 2**-8)])
+@pytest.mark.parametrize(("kx", "ky"), [(1, 1), (7, 40), (40, 7), (30, 30)])
+def test_rounded_bases_move_the_mean_by_no_more_than_is_stated(kx, ky, precision, rounding):
+    """Rounding a basis by a share u adds to the product a matrix of nuclear norm u sqrt(k min(kx, ky)) at most."""
+    x, y = bases(63, kx, ky, torch.float32)
+    moves = permutations(63, 4)
+    exact = oracles.canonical_sums(x.double().cpu().numpy(), y.double().cpu().numpy(), moves.cpu().numpy())
+    found = ops._nuclear_norms(permuted_products(x, y, moves, precision=precision), "svd").cpu().numpy()
+    narrow = min(kx, ky)
+    assert np.abs(found - exact).max() / narrow <= rounding * (kx**0.5 + ky**0.5) / narrow**0.5 + 1e-6
+
+
 @given(
     n=st.integers(1, 9),
     columns=st.tuples(st.integers(0, 9), st.integers(0, 9)),
