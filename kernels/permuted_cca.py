@@ -93,7 +93,7 @@ def permuted_products(
     -------
     Tensor of float32 (of float64 for float64), shape (R, kx, ky)
         ``x.T @ y[permutations[r]]`` for every r. For columns of unit norm rounding makes an entry wrong by at most
-        2^-10 (TF32) or 2^-7 (bfloat16), and float32 sums add about 2^-24 to it.
+        2^-10 (TF32) or 2^-7 (bfloat16). Float32 sums add about sqrt(n) 2^-25 to an entry near 1, less to a smaller one.
 
     Raises
     ------

@@ -101,8 +101,10 @@ def bases(n, kx, ky, dtype):
 
 def permutations(n, R, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    orders = [torch.randperm(n, generator=generator) for _ in range(R)]
-    return torch.stack([*orders, torch.arange(n)])[:R].to(DEVICE)
+    orders = torch.zeros(R, n, dtype=torch.int64)
+    for row in orders:
+        row[:] = torch.randperm(n, generator=generator)
+    return orders.to(DEVICE)
 
 
 def multiplied(side, precision):

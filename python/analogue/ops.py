@@ -139,7 +139,7 @@ def permuted_cca(
     singular_values : {"gram", "svd"}
         Roots of the eigenvalues of the smaller Gram matrix of the product, or its SVD; both in float64. By the first a
         singular value s is off by about 1e-16 / s, at most some 1e-8, by the second by 1e-16. A product in float32 adds
-        up to some 1e-7, either way.
+        up to about sqrt(n) 2^-25 to a value near 1, as where rows stay in place; take float64 where that matters.
     device : str
         See `infer_device`.
 

@@ -23,7 +23,10 @@ EVERY_PRODUCT = pytest.mark.parametrize(
 @EVERY_PRODUCT
 @pytest.mark.parametrize(("n", "kx", "ky", "R"), [(3001, 300, 77, 40), (4000, 448, 654, 20), (30_000, 512, 768, 3)])
 def test_larger_shapes(n, kx, ky, R, dtype, precision, tolerance):
-    """The identity is among the permutations, and y shares directions with x: entries reach from 0 to 1."""
+    """The identity is among the permutations, and y shares directions with x: entries reach from 0 to 1.
+
+    Tensor cores cut sums rather than round them, so the error may grow as n does.
+    """
     x, y = bases(n, kx, ky, dtype)
     y[:, : min(kx, ky) // 2] = x[:, : min(kx, ky) // 2]
     orders = permutations(n, R)
@@ -31,7 +34,7 @@ def test_larger_shapes(n, kx, ky, R, dtype, precision, tolerance):
     found = permuted_products(x, y, orders, precision=precision)
     exact_x, exact_y = (torch.from_numpy(multiplied(side, precision)).cuda() for side in (x, y))
     for product, order in zip(found, orders, strict=True):
-        torch.testing.assert_close(product.double(), exact_x.T @ exact_y[order], atol=tolerance * n**0.5 / 8, rtol=0)
+        torch.testing.assert_close(product.double(), exact_x.T @ exact_y[order], atol=tolerance * (1 + n / 40), rtol=0)
 
 
 @EVERY_PRODUCT
