@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_HEAVY = 2**28  # multiplications from which products are taken in float32
+_HEAVY = 2**26  # multiplications from which products are taken in float32
 _SMALL = 2**22  # multiplications below which a draw is not worth a thread
 _limited = Lock()  # the limit on BLAS is one for the process
 
