@@ -11,8 +11,8 @@ WIDE = 32  # columns from which the Gram matrix is the faster way
 def nuclear_norm(matrix: NDArray[np.floating]) -> float:
     """Return the sum of the singular values of a matrix that has no more columns than rows.
 
-    From 32 columns they are the roots of the Gram matrix's eigenvalues, in a third of the time. A value s, as a share of
-    the largest, is then off by about 1e-16 / s, at most 1e-8.
+    From 32 columns they are the roots of the Gram matrix's eigenvalues, in a third of the time. A value s, as a share
+    of the largest, is then off by about 1e-16 / s, at most 1e-8.
     """
     tall = matrix.astype(np.float64, copy=False)
     if tall.shape[1] < WIDE:
