@@ -69,7 +69,7 @@ def permutation_test(
     ValueError, TypeError
         If a name is unknown, a number is out of range, the sides differ in rows, or a value is NaN or infinite.
     """
-    names = _measure_names(measures)
+    names = measure_names(measures)
     draw = NULLS[_checks.choice("null", null, NULLS)]
     total = _checks.integer("permutations", permutations, minimum=1)
     rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
@@ -116,7 +116,8 @@ def permutation_test(
     }
 
 
-def _measure_names(measures: str | Iterable[str]) -> list[str]:
+def measure_names(measures: str | Iterable[str]) -> list[str]:
+    """Return the names of one measure or several, each once; unknown ones are refused."""
     names = [measures] if isinstance(measures, str) else list(dict.fromkeys(measures))
     if not names:
         raise ValueError(f"measures must name at least one of {', '.join(MEASURES)}, got none")

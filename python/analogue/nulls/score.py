@@ -43,6 +43,8 @@ class Score:
         Canonical correlations that are 1 for any data, because kx + ky directions do not fit n - 1 dimensions.
     saturated : bool or None
         Whether a side fills all n - 1 dimensions: then the measure is 1 for any data.
+    note : str or None
+        What must be known to read the score, in one sentence.
     insufficient : str or None
         Why there is no score; then every number above is None.
     draws : ndarray of float64, shape (R,), or None
@@ -64,6 +66,7 @@ class Score:
     ky: int | None = None
     forced_ones: int | None = None
     saturated: bool | None = None
+    note: str | None = None
     insufficient: str | None = None
     draws: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
 
