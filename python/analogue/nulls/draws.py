@@ -141,7 +141,7 @@ class _Test:
         if insufficient is None and not self.values:
             insufficient = f"no draw has a score: {self._left_out}"
         if insufficient is not None or self.prepared is None:
-            return Score(self.measure, null, _METHOD, n, insufficient=insufficient)
+            return Score.without_numbers(self.measure, null, _METHOD, n=n, insufficient=insufficient or "")
         score = Score.from_draws(
             self.measure,
             null,
