@@ -137,8 +137,9 @@ def planted(n: int, strength: float, rng: np.random.Generator, dimensions=DIMENS
 
 def _side(world: World, tokens: np.ndarray, width: int, common: np.ndarray | None, rng: np.random.Generator) -> Side:
     home = np.searchsorted(_cumulative(0.5), rng.random(FEATURES), side="right")
-    chance = np.where(tokens[:, None] == home, rng.uniform(0.2, 0.9, FEATURES), 0.004)
-    fires = rng.random((TOKENS, FEATURES)) < chance
+    chance = np.full((TYPES, FEATURES), 0.004, dtype=np.float32)
+    chance[home, np.arange(FEATURES)] = rng.uniform(0.2, 0.9, FEATURES)
+    fires = rng.random((TOKENS, FEATURES), dtype=np.float32) < chance[tokens]
     activations = np.zeros((TOKENS, FEATURES), dtype=np.float32)
     activations[fires] = 0.3 + rng.standard_exponential(int(fires.sum()))
     decoder = rng.standard_normal((FEATURES, width))
