@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 from ..similarity import Prepared
-from ..similarity.cca import Subspaces
+from ..similarity.cca import SquaredSubspaces, Subspaces
+from ..similarity.gram import Kernels
 from ..similarity.mantel import Mantel
 from .moments import Moments as Moments
 from .moments import cca_r2_moments as cca_r2_moments
@@ -15,7 +17,9 @@ from .wachter import svcca_moments as svcca_moments
 
 SMALLEST_P = 1e-4  # below it no tail here was ever compared with permutations: print "< 1e-4"
 _SKEWNESS = 1.6
+_CONCENTRATION = 0.02  # twice that, and a true p of .001 is reported as .0005; at 0.2 as .0001, whatever the skewness
 _LEVERAGE_FACTOR = 1.25
+_DIRECTIONS = 5  # below it the mean is off by 0.07-0.16 sd, and a true p of .05 is reported as .02-.04
 _NORMAL = 1e-5  # skewness below which Pearson's curve is the normal one to ten digits
 
 
@@ -28,17 +32,34 @@ def closed_form(prepared: Prepared) -> Moments | None:
         return mantel_moments(prepared.a, prepared.b)
     if isinstance(prepared, Subspaces):
         return svcca_moments(prepared.qx, prepared.qy)
+    if isinstance(prepared, SquaredSubspaces):
+        return cca_r2_moments(prepared.qx, prepared.qy)
+    if isinstance(prepared, Kernels):
+        return kernel_moments(prepared.k, prepared.l)
     return None
 
 
 def distrust(prepared: Prepared, moments: Moments) -> str | None:
-    """Return one sentence saying why a closed form is not to be trusted here, or None where it is."""
-    if isinstance(prepared, Subspaces) and moments.leverage_factor is None:
-        return f"a side fills all {len(prepared.qx) - 1} dimensions of the centred rows: every permutation gives 1"
+    """Return one sentence saying why a closed form is not to be trusted here, or None where it is.
+
+    Exact moments are never wrong; what fails is the curve through them, where few rows carry the measure. SVCCA's are
+    those of a limit, which needs directions to be many: at least five that are kept on each side, and as many that are
+    not (two subspaces meet at the same angles as what they leave out).
+    """
+    if isinstance(prepared, Subspaces):
+        dimensions = len(prepared.qx) - 1
+        largest = max(prepared.kx, prepared.ky)
+        if largest >= dimensions:
+            return f"saturated: {largest} directions fill {dimensions} dimensions, every permutation gives 1"
+        free = min(prepared.kx, prepared.ky, dimensions - largest)
+        if free < _DIRECTIONS:
+            return f"{free} free canonical correlations are too few for the limit law (at least {_DIRECTIONS})"
     if moments.leverage_factor is not None and moments.leverage_factor > _LEVERAGE_FACTOR:
-        return f"leverage factor {moments.leverage_factor:.2f}: few rows carry the subspaces (limit {_LEVERAGE_FACTOR})"
+        return f"few rows carry the subspaces: leverage factor {moments.leverage_factor:.2f} (limit {_LEVERAGE_FACTOR})"
     if moments.skewness is not None and abs(moments.skewness) > _SKEWNESS:
-        return f"skewness {moments.skewness:.1f}: few rows carry the measure (limit {_SKEWNESS})"
+        return f"few rows carry the measure: skewness {moments.skewness:.1f} (limit {_SKEWNESS})"
+    if moments.concentration is not None and moments.concentration > _CONCENTRATION:
+        return f"few rows carry the measure: concentration {moments.concentration:.2f} (limit {_CONCENTRATION})"
     return None
 
 
@@ -71,3 +92,16 @@ def pearson3_sf(z: float, skewness: float) -> float:
     shape = 4 / skewness**2
     at = max(0.0, shape + 2 * z / skewness)
     return float(gammaincc(shape, at) if skewness > 0 else gammainc(shape, at))
+
+
+def pearson3_isf(p: float, skewness: float) -> float:
+    """Return the value whose upper tail is ``p``, above 0 and below 1: the inverse of `pearson3_sf`."""
+    if not 0 < p < 1 or not math.isfinite(skewness):
+        raise ValueError(f"p must be above 0 and below 1, and skewness a number, got {p!r} and {skewness!r}")
+    if abs(skewness) < _NORMAL:
+        return -NormalDist().inv_cdf(p)
+    from scipy.special import gammainccinv, gammaincinv
+
+    shape = 4 / skewness**2
+    at = gammainccinv(shape, p) if skewness > 0 else gammaincinv(shape, p)
+    return float(at - shape) * skewness / 2
