@@ -1,6 +1,5 @@
 """Permutations of whole sibling groups against plain ones: drawing them, and a null scored on the panel with them."""
 
-from statistics import median
 from time import perf_counter
 
 import numpy as np
@@ -13,7 +12,7 @@ from analogue.similarity import MEASURES
 N, D = 1000, 64
 PANEL = ("rsa", "cka", "mutual_knn", "heldout_cca", "svcca_capped", "svcca")  # those that are registered
 PERMUTATIONS = 64
-ROUNDS = 3
+ROUNDS = 5
 
 
 def sibling_sizes(rng):
@@ -55,8 +54,9 @@ def test_sibling_permutations_cost_what_plain_ones_cost(benchmark):
         assert {tuple(group) for group in landed.tolist()} <= places
     assert scores["rsa"].groups == len(np.unique(groups)) == movable(groups).groups
 
-    ratio = median(siblings) / median(plain)
-    drawn = median(drawing["siblings"]) / median(drawing["plain"])
+    # The least of the rounds: held-out CCA makes many small products, which a busy machine slows at random.
+    ratio = min(siblings) / min(plain)
+    drawn = min(drawing["siblings"]) / min(drawing["plain"])
     benchmark.extra_info |= {"ratio": ratio, "drawing_ratio": drawn, "measures": measures}
     benchmark(draw_permutations, np.random.default_rng(0), classes["siblings"], N, PERMUTATIONS)
     print(
