@@ -13,7 +13,7 @@ import trials
 pytestmark = pytest.mark.slow
 
 TRIALS = 2000
-SHIFTED = 400  # a shift matches 20 times a trial
+FEWER = 400  # where rates are far from 0.05, or a trial matches 20 times
 POWER_TRIALS = 300
 LOWEST, HIGHEST = 0.035, 0.065
 
@@ -62,22 +62,23 @@ def test_sibling_groups_of_many_to_one_pairs_hold_within_the_bounds(pool):
 
 @pytest.mark.parametrize("rule", ["mutual", "many"])
 def test_the_pairing_null_takes_siblings_for_a_relation(pool, rule):
-    assert (rejected(pool, "d1", rule, "pairing") >= (0.15 if rule == "mutual" else 0.75)).all()
+    count, least = (TRIALS, 0.15) if rule == "mutual" else (FEWER, 0.75)
+    assert (rejected(pool, "d1", rule, "pairing", count) >= least).all()
 
 
 def test_the_shift_null_takes_siblings_for_a_relation_studentised_or_not(pool):
-    assert (rejected(pool, "d1", "mutual", "shift", SHIFTED) >= 0.15).all()
-    assert (rejected(pool, "d1", "mutual", "shift, studentised", SHIFTED) >= 0.10).all()
+    assert (rejected(pool, "d1", "mutual", "shift", FEWER) >= 0.15).all()
+    assert (rejected(pool, "d1", "mutual", "shift, studentised", FEWER) >= 0.10).all()
 
 
 def test_studentised_shifts_do_not_take_the_number_of_pairs_for_a_relation(pool):
-    raw, studentised = (rejected(pool, "d0", "mutual", null, SHIFTED) for null in ("shift", "shift, studentised"))
+    raw, studentised = (rejected(pool, "d0", "mutual", null, FEWER) for null in ("shift", "shift, studentised"))
     assert raw[trials.MEASURES.index("svcca")] >= 0.15
     assert (studentised <= 0.085).all()  # three standard errors of 400 trials
 
 
 def test_rates_must_be_regressed_out_where_decoders_carry_their_own(pool):
-    assert (rejected(pool, "d2", "mutual", "one-per-token", SHIFTED) >= 0.085).all()
+    assert (rejected(pool, "d2", "mutual", "one-per-token", FEWER) >= 0.085).all()
 
 
 def test_power_rises_with_what_both_models_share_and_with_the_pairs(pool):

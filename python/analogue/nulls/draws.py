@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from .. import _checks
 from ..similarity import MEASURES, Prepared, UndefinedError, paired_rows
 from ..similarity.measure import Rows
+from ..similarity.parallel import one_blas_thread
 from .analytic import closed_form
 from .permutations import measure_names
 from .score import Score
@@ -85,8 +86,9 @@ def draw_test(
     minimum = _checks.integer("min_pairs", min_pairs, minimum=1)
     rows = paired_rows(x, y)
     tests = [_Test(name, minimum, studentised) for name in names]
-    for test in tests:
-        test.observe(rows)
+    with one_blas_thread():
+        for test in tests:
+            test.observe(rows)
     open_tests = [test for test in tests if test.insufficient is None]
     sizes = []
     if progress is not None and open_tests:
@@ -95,8 +97,9 @@ def draw_test(
         drawn = _drawn(draw, rng)
         if not isinstance(drawn, UndefinedError):
             sizes.append(len(drawn[0]))
-        for test in open_tests:
-            test.add(drawn)
+        with one_blas_thread():
+            for test in open_tests:
+                test.add(drawn)
         if progress is not None:
             progress(done + 1, total)
     name = f"{null}, studentised" if studentised else null
