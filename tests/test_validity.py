@@ -43,8 +43,6 @@ def rejected(pool, world, rule, null, count=TRIALS):
         ("d1", "mutual", "siblings"),
         ("d1", "mutual", "one-per-token"),
         ("d1", "many", "one-per-token"),
-        # And decoders that carry their own firing rate.
-        ("d2", "mutual", "one-per-token, rate-adjusted"),
     ],
 )
 def test_a_null_that_holds_rejects_one_time_in_twenty(pool, world, rule, null):
@@ -62,7 +60,7 @@ def test_sibling_groups_of_many_to_one_pairs_hold_within_the_bounds(pool):
 
 @pytest.mark.parametrize("rule", ["mutual", "many"])
 def test_the_pairing_null_takes_siblings_for_a_relation(pool, rule):
-    count, least = (TRIALS, 0.15) if rule == "mutual" else (FEWER, 0.75)
+    count, least = (2 * TRIALS, 0.15) if rule == "mutual" else (FEWER, 0.75)
     assert (rejected(pool, "d1", rule, "pairing", count) >= least).all()
 
 
@@ -79,6 +77,14 @@ def test_studentised_shifts_do_not_take_the_number_of_pairs_for_a_relation(pool)
 
 def test_rates_must_be_regressed_out_where_decoders_carry_their_own(pool):
     assert (rejected(pool, "d2", "mutual", "one-per-token", FEWER) >= 0.085).all()
+
+
+def test_rates_regressed_out_hold_and_leave_svcca_a_little_too_large(pool):
+    # Residuals of a regression are not exchangeable: each side lost one dimension, nearly the same one, which permuted
+    # residuals lose at another place. With 22 rows that costs SVCCA 0.015 (0.066 in 5000 trials); cka and rsa 0.005.
+    shares = rejected(pool, "d2", "mutual", "one-per-token, rate-adjusted")
+    assert (shares >= LOWEST).all()
+    assert (shares <= [0.075, HIGHEST, HIGHEST]).all()
 
 
 def test_power_rises_with_what_both_models_share_and_with_the_pairs(pool):
