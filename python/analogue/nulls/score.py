@@ -65,6 +65,8 @@ class Score:
         groups, every row is one).
     rows_movable : float or None
         Share of the rows whose group has another one to change places with, likewise.
+    note : str or None
+        What must be known to read the score, in one sentence.
     fallback : str or None
         Why closed forms were asked for and permutations taken.
     insufficient : str or None
@@ -98,6 +100,7 @@ class Score:
     groups: int | None = None
     largest_group: int | None = None
     rows_movable: float | None = None
+    note: str | None = None
     fallback: str | None = None
     insufficient: str | None = None
     draws: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)

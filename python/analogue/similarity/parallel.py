@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -41,6 +42,13 @@ def map_permutations(
         threads = min(max((pool["num_threads"] for pool in controller.info()), default=1), max(1, len(permutations)))
         with controller.limit(limits=1), ThreadPoolExecutor(threads) as executor:
             return np.fromiter(executor.map(measure, permutations), dtype=np.float64, count=len(permutations))
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold NumPy's BLAS to one thread: decompositions of some hundred rows gain nothing by two, and lose where busy."""
+    with _controller().limit(limits=1):
+        yield
 
 
 def product_type(multiplications: int) -> type[np.float32 | np.float64]:
