@@ -71,10 +71,17 @@ def admissible(groups, strata=None):
     }
 
 
-def residuals(rows, rate):
-    """Rows less their least-squares fit on an intercept and the log rate."""
-    design = np.column_stack([np.ones(len(rows)), np.log(np.asarray(rate) + 0.001)])
-    return rows - design @ np.linalg.lstsq(design, rows, rcond=None)[0]
+def residuals(rows, rates, kept):
+    """Rows that are kept, without intercept and log rates: U Q' rows, Q spanning all that is orthogonal to these.
+
+    U is the orthogonal polar factor of the rows of Q that are kept: of all residuals with a scalar covariance the ones
+    nearest to the rows' errors.
+    """
+    design = np.column_stack([np.ones(len(rows)), *(np.log(np.asarray(rate) + 0.001) for rate in rates)])
+    vectors, values, _ = np.linalg.svd(design)
+    complement = vectors[:, np.sum(values > 1e-9 * values[0]) :]
+    left, _, right = np.linalg.svd(complement[kept])
+    return left @ right @ complement.T @ rows
 
 
 def besag_clifford(observed, draws, enough):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import oracles
 import oracles_nulls
-from analogue.nulls import NULLS, RATE_ADJUSTED, Null, Score, permutation_test, without_rate
+from analogue.nulls import NULLS, RATE_ADJUSTED, Null, Score, permutation_test, without_rates
 from analogue.nulls.groups import exchangeable
 from analogue.nulls.permutations import draw_permutations
 
@@ -118,21 +118,39 @@ def test_the_original_draws_fewer_for_many_rows(n, permutations):
 
 
 @given(n=st.integers(2, 30), d=st.integers(1, 4), scale=st.sampled_from([1e-200, 1.0, 1e200]), seed=st.integers(0, 99))
-def test_residuals_are_those_of_least_squares(n, d, scale, seed):
+def test_residuals_are_the_nearest_with_a_scalar_covariance(n, d, scale, seed):
     rng = np.random.default_rng(seed)
-    rows, rate = 5.0 + rng.standard_normal((n, d)), rng.random(n)
-    expected = oracles_nulls.residuals(rows, rate)
-    np.testing.assert_allclose(without_rate(scale * rows, rate) / scale, expected, atol=1e-9)
+    x, y = 5.0 + rng.standard_normal((n, d)), rng.standard_normal((n, d + 1))
+    rates = rng.random(n), [rng.random(n), np.full(n, 0.3)][seed % 2]
+    found_x, found_y, kept = without_rates(scale * x, scale * y, rates)
+    assert len(kept) == max(0, n - 3 + seed % 2)
+    assert (np.diff(kept) > 0).all()
+    for found, rows in ((found_x, x), (found_y, y)):
+        np.testing.assert_allclose(found / scale, oracles_nulls.residuals(rows, rates, kept), atol=1e-7)
 
 
-def test_what_a_rate_explains_is_zero_and_equal_rates_only_centre():
+def test_residuals_of_exchangeable_rows_are_uncorrelated_and_free_of_both_rates():
+    rng = np.random.default_rng(2)
+    rates = rng.random(20), rng.beta(1, 30, 20)
+    maps, _, kept = without_rates(np.eye(20), np.eye(20), rates)
+    np.testing.assert_allclose(maps @ maps.T, np.eye(17), atol=1e-12)
+    np.testing.assert_allclose(maps @ np.column_stack([np.ones(20), *np.log(np.array(rates) + 0.001)]), 0, atol=1e-12)
+    assert (maps[np.arange(17), kept] > 0.5).all()  # mostly the row itself
+
+
+def test_what_a_rate_explains_is_zero_and_equal_rates_cost_one_row():
     rate = np.linspace(0, 1, 20)
     explained = np.column_stack([3 + 2 * np.log(rate + 0.001), np.full(20, 0.1), rate])
-    assert not without_rate(explained, rate)[:, :2].any()
-    assert without_rate(explained, rate)[:, 2].any()
+    rest, _, kept = without_rates(explained, explained, (rate, rate))
+    assert len(kept) == 18
+    assert not rest[:, :2].any()
+    assert rest[:, 2].any()
     rows = np.random.default_rng(0).standard_normal((20, 3))
-    np.testing.assert_allclose(without_rate(rows, np.full(20, 0.3)), rows - rows.mean(axis=0), atol=1e-14)
-    assert without_rate(np.empty((0, 3)), []).shape == (0, 3)
+    equal = np.full(20, 0.3)
+    centred, _, kept = without_rates(rows, rows, (equal, equal))
+    assert len(kept) == 19
+    np.testing.assert_allclose(centred.T @ centred, (rows - rows.mean(axis=0)).T @ (rows - rows.mean(axis=0)))
+    assert without_rates(np.empty((0, 3)), np.empty((0, 2)), ([], []))[0].shape == (0, 3)
 
 
 def test_agreement_of_rates_alone_is_gone_when_they_are_regressed_out():
@@ -147,9 +165,11 @@ def test_agreement_of_rates_alone_is_gone_when_they_are_regressed_out():
     score = permutation_test(x, y, "rsa", permutations=199, rates=rates)["rsa"]
     assert score.p_value > 0.05
     assert score.null == "pairing, rate-adjusted"
-    by_hand = [oracles_nulls.residuals(rows, r) for rows, r in zip((x, y), rates, strict=True)]
+    kept = without_rates(x, y, rates)[2]
+    assert score.n == len(kept) == 77
+    by_hand = [oracles_nulls.residuals(rows, rates, kept) for rows in (x, y)]
     assert score.observed == pytest.approx(oracles.rsa(*by_hand), abs=1e-9)
-    order = draw_permutations(np.random.default_rng(0), exchangeable(np.arange(80)), 80, 1)[0]
+    order = draw_permutations(np.random.default_rng(0), exchangeable(np.arange(77)), 77, 1)[0]
     assert score.draws[0] == pytest.approx(oracles.rsa(by_hand[0], by_hand[1][order]), abs=1e-9)
 
 
@@ -157,7 +177,7 @@ def test_rows_that_are_nothing_but_rate_have_no_score():
     rate = np.linspace(0.01, 0.5, 30)
     x = np.outer(np.log(rate + 0.001), [1.0, -2.0])
     score = permutation_test(x, sides(30)[1], "svcca", rates=(rate, rate))["svcca"]
-    assert score.insufficient == "undefined: x must vary between rows, got 30 equal rows"
+    assert score.insufficient == "undefined: x must vary between rows, got 28 equal rows"
 
 
 @pytest.mark.parametrize("stop", [1, 4, 10, 1000])

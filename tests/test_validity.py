@@ -79,12 +79,9 @@ def test_rates_must_be_regressed_out_where_decoders_carry_their_own(pool):
     assert (rejected(pool, "d2", "mutual", "one-per-token", FEWER) >= 0.085).all()
 
 
-def test_rates_regressed_out_hold_and_leave_svcca_a_little_too_large(pool):
-    # Residuals of a regression are not exchangeable: each side lost one dimension, nearly the same one, which permuted
-    # residuals lose at another place. With 22 rows that costs SVCCA 0.015 (0.066 in 5000 trials); cka and rsa 0.005.
+def test_the_null_holds_where_rates_are_regressed_out(pool):
     shares = rejected(pool, "d2", "mutual", "one-per-token, rate-adjusted")
-    assert (shares >= LOWEST).all()
-    assert (shares <= [0.075, HIGHEST, HIGHEST]).all()
+    assert ((shares >= LOWEST) & (shares <= HIGHEST)).all()
 
 
 def test_power_rises_with_what_both_models_share_and_with_the_pairs(pool):

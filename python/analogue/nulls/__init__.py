@@ -14,5 +14,5 @@ from .multiple import benjamini_hochberg as benjamini_hochberg
 from .multiple import benjamini_yekutieli as benjamini_yekutieli
 from .multiple import sidak as sidak
 from .permutations import permutation_test as permutation_test
-from .rates import without_rate as without_rate
+from .rates import without_rates as without_rates
 from .score import Score as Score

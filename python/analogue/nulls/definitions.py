@@ -68,8 +68,8 @@ NULLS: dict[str, Null] = {
 
 RATE_ADJUSTED = Null(
     "rate-adjusted",
-    permutes="what the null it is added to permutes, after each side's log firing rate was regressed out of its rows",
-    keeps="what that null keeps; the rows lose their mean and one axis",
+    permutes="what the null it is added to permutes, after both sides' log firing rates were regressed out of all rows",
+    keeps="what that null keeps; up to three rows are left out, so that those left are as exchangeable as before",
     small_p="what it means there, and not by one axis of firing rate in each model alone",
     not_evidence_of="agreement beyond rates where they enter along more axes, or not in proportion to their log",
 )

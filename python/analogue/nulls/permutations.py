@@ -12,7 +12,7 @@ from ..similarity import MEASURES, Prepared, UndefinedError, paired_rows
 from .analytic import closed_form, distrust, tail
 from .definitions import NULLS, RATE_ADJUSTED
 from .groups import Indices, Movable, count_movable, exchangeable
-from .rates import without_rate
+from .rates import without_rates
 from .score import Score
 
 METHODS = ("permutation", "analytic")
@@ -61,8 +61,8 @@ def permutation_test(
         The stratum of every row, wanted by ``stratified``. A group over several strata changes places with groups that
         have as many rows in each of them.
     rates : tuple of two array_like, shape (n,), optional
-        Firing rates of the features of x and of y: regressed out of either side first, see `without_rate`. The name of
-        the null then ends in ", rate-adjusted".
+        Firing rates of the features of x and of y: regressed out of both sides first, which leaves up to three rows
+        out, see `without_rates`. The name of the null then ends in ", rate-adjusted".
     permutations : int or "original"
         R, at least 1; the smallest p is 1 / (1 + R). "original": 100 for more than 100 rows, else 1000.
     seed : int
@@ -94,14 +94,15 @@ def permutation_test(
     minimum = _checks.integer("min_pairs", min_pairs, minimum=1)
     enough = None if stop is None else _checks.integer("stop", stop, minimum=1)
     rows_x, rows_y = paired_rows(x, y)
-    n = len(rows_x)
-    total = _number_of_permutations(permutations, n)
-    classes = _classes(null, n, groups, strata)
-    movable = None if groups is None and strata is None else count_movable(classes)
-    title = null
+    total = _number_of_permutations(permutations, len(rows_x))
+    kept, title = np.arange(len(rows_x)), null
+    groups, strata = _row_labels(null, len(rows_x), groups, strata)
     if rates is not None:
-        rows_x, rows_y = _without_rates(rows_x, rows_y, rates)
+        rows_x, rows_y, kept = without_rates(rows_x, rows_y, rates)
         title = f"{null}, {RATE_ADJUSTED.name}"
+    n = len(kept)
+    classes = exchangeable(np.arange(n) if groups is None else groups[kept], None if strata is None else strata[kept])
+    movable = None if groups is None and strata is None else count_movable(classes)
 
     prepared: dict[str, Prepared] = {}
     scores: dict[str, Score] = {}
@@ -205,8 +206,10 @@ def _draws(
     return {name: (np.concatenate(parts), missing[name] <= 0) for name, parts in drawn.items()}
 
 
-def _classes(null: str, n: int, groups: ArrayLike | None, strata: ArrayLike | None) -> list[Indices]:
-    """Return what may change places under a null; refuse what it lacks or would not use."""
+def _row_labels(
+    null: str, n: int, groups: ArrayLike | None, strata: ArrayLike | None
+) -> tuple[Indices | None, Indices | None]:
+    """Return groups and strata as arrays; refuse what a null lacks or would not use."""
     if null == "siblings" and groups is None:
         raise ValueError("groups must name the sibling group of every row for null='siblings', got none")
     if null == "stratified" and strata is None:
@@ -216,15 +219,10 @@ def _classes(null: str, n: int, groups: ArrayLike | None, strata: ArrayLike | No
             raise ValueError(f"{name} must be None for null={null!r}, which does not use them")
         if given is not None and np.shape(given) != (n,):
             raise ValueError(f"{name} must have one entry a row, shape ({n},), got shape {np.shape(given)}")
-    return exchangeable(np.arange(n) if groups is None else groups, strata)
-
-
-def _without_rates(
-    rows_x: NDArray[np.float64], rows_y: NDArray[np.float64], rates: tuple[ArrayLike, ArrayLike]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if not isinstance(rates, tuple | list) or len(rates) != 2:
-        raise TypeError(f"rates must be two arrays, the rates of x and of y, got {type(rates).__name__}")
-    return without_rate(rows_x, rates[0]), without_rate(rows_y, rates[1])
+    return (
+        None if groups is None else _checks.array("groups", groups, ndim=1, dtype=np.int64),
+        None if strata is None else _checks.array("strata", strata, ndim=1, dtype=np.int64),
+    )
 
 
 def _closed_scores(prepared: dict[str, Prepared], null: str, n: int) -> tuple[dict[str, Score], dict[str, str]]:
