@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .comparison import MATCHED, Comparison, paired_rows
 from .direction_matches import DirectionMatches
@@ -16,9 +16,10 @@ from .given import count_alone
 from .matches import Matches
 from .matching import match
 from .multiplicity import BANDS, correlation_by_multiplicity, hubs, multiplicity_bands
-from .nulls import Score, permutation_test
+from .nulls import Score
 from .pairs import Pairs
 from .robustness import convergence, split_half
+from .scoring import score_pairs
 from .settings import Settings, settings_or_default
 from .spaces import FeatureSpace
 
@@ -62,15 +63,21 @@ def compare_spaces(
     rows = "decoder" if a.has_decoder and b.has_decoder else "activations"
     directions = paired_rows(spaces, pairs, rows)
 
+    rates = {side: space.firing_rates() for side, space in spaces.items()}
+    scoring = score_pairs(pairs, labels, directions, settings, rates, progress=progress)
+    same_null = replace(settings, null=scoring.null.name)
+
     def scored(part: Pairs) -> dict[str, Score]:
-        return _scores(paired_rows(spaces, part, rows), settings)
+        return score_pairs(part, labels, paired_rows(spaces, part, rows), same_null, rates, adjust=False).scores
 
     again = {**settings.rule, **matching, "filters": stages}
     choices = {"a": matches.pairs("b_to_a"), "b": matches.pairs("a_to_b")}
     return Comparison(
         spaces=spaces,
         pairs=pairs,
-        scores=_scores(directions, settings, progress),
+        scores=scoring.scores,
+        null=scoring.null,
+        rate_adjusted=scoring.rate_adjusted,
         rows=rows,
         directions=directions,
         matched=_matched(matches, choices),
@@ -94,7 +101,8 @@ def scores_by_multiplicity(
 ) -> dict[str, dict[str, Score]]:
     """Score the kept pairs in bands of how many of them their feature has.
 
-    Under a rule of many to one every band but "1" holds repeats, so `Comparison.caveat` holds for it.
+    Every band is scored under the null of the comparison, so under "one-per-token" it keeps the best pair of every top
+    token; `Comparison.caveat` holds for every band.
 
     Parameters
     ----------
@@ -114,25 +122,17 @@ def scores_by_multiplicity(
     if directions is None:
         raise ValueError("comparison must hold the rows that were scored, but they were not saved with this run")
     names, band_of = multiplicity_bands(comparison.pairs, side, bands)
-    return {
-        name: _scores({key: rows[band_of == band] for key, rows in directions.items()}, comparison.settings)
-        for band, name in enumerate(names)
-    }
-
-
-def _scores(
-    directions: Mapping[str, NDArray[np.float32]], settings: Settings, progress: Progress | None = None
-) -> dict[str, Score]:
-    return permutation_test(
-        directions["a"],
-        directions["b"],
-        measures=settings.measures,
-        null=settings.null,
-        permutations=settings.permutations,
-        seed=settings.seed,
-        min_pairs=settings.min_pairs,
-        progress=None if progress is None else lambda done, total: progress("permutations", done, total),
-    )
+    same_null = replace(comparison.settings, null=comparison.null.name)
+    rates = None
+    if same_null.null == "stratified":
+        rates = {key: space.firing_rates() for key, space in comparison.spaces.items()}
+    scores = {}
+    for band, name in enumerate(names):
+        inside = np.flatnonzero(band_of == band)
+        rows = {key: all_rows[inside] for key, all_rows in directions.items()}
+        part = comparison.pairs.select(inside)
+        scores[name] = score_pairs(part, comparison.labels, rows, same_null, rates, adjust=False).scores
+    return scores
 
 
 def _matched(matches: Matches, choices: Mapping[str, Pairs]) -> dict[str, Any]:

@@ -12,16 +12,19 @@ from numpy.typing import NDArray
 
 from .files import read_json, write_json
 from .labels import Labels
-from .nulls import Score
+from .nulls import RATE_ADJUSTED, Score
 from .pairs import Pairs, Stage
 from .robustness import SplitHalf
 from .runs import MANIFEST, RUN_FORMAT, checked, new_run, open_run, read_arrays, versions, write_arrays
+from .scoring import ChosenNull
 from .settings import Settings
 from .spaces import FeatureSpace, Store
+from .verdict import Verdict, verdict
 
 if TYPE_CHECKING:
     import pyarrow
 
+_ADJUSTED = "rate_adjusted_"  # what the names of such draws begin with
 _OWN_KEYS = {"format", "versions", "sites", "rows", "metric", "settings", "stages", "features", "stores", "files"}
 MATCHED = (
     "candidates",
@@ -45,6 +48,11 @@ class Comparison:
         Kept pairs, with every stage and what it dropped.
     scores : dict of str to Score
         By measure.
+    null : ChosenNull
+        The null of the scores, why it was taken, and the sibling groups of the pairs.
+    rate_adjusted : dict of str to Score
+        The same scores after either side's log firing rate was regressed out of its rows: where they fall far below,
+        the sides agree along an axis of firing rate.
     rows : {"decoder", "activations"}
         What was scored: decoder directions, or activations over kept tokens where a side has no decoder.
     directions : dict of {"a", "b"} to ndarray, shape (n, d), or None
@@ -72,6 +80,8 @@ class Comparison:
     spaces: dict[str, FeatureSpace]
     pairs: Pairs
     scores: dict[str, Score]
+    null: ChosenNull
+    rate_adjusted: dict[str, Score]
     rows: str
     directions: dict[str, NDArray[np.float32]] | None
     matched: dict[str, Any]
@@ -97,23 +107,21 @@ class Comparison:
 
     @property
     def caveat(self) -> str | None:
-        """One sentence where the pairing null does not hold for these pairs, whatever the scores, else None."""
+        """One sentence where the null does not hold for these pairs or cannot say much, whatever the scores."""
+        return self._circular or self.null.caveat
+
+    @property
+    def _circular(self) -> str | None:
         if self.rows == "activations":
             return "pairs were chosen by the correlation of the very rows that are scored, so p is no evidence"
         if self.settings.by == "directions":
             return "pairs were chosen by the cosine of the very decoder rows that are scored, so p is no evidence"
-        most = self.pairs.counts.highest_multiplicity
-        if most > 1:
-            return (
-                f"a feature stands in up to {most} pairs, and the {self.settings.null} null does not hold for repeats"
-            )
-        if self.settings.pairs == "mutual":
-            return None
-        example = ": a never-trained model reaches CKA z = 4.0 on them" if self.settings.pairs == "assignment" else ""
-        return (
-            f"{self.settings.pairs} pairs have siblings (features of one token, alike in their own model), for which "
-            f"the {self.settings.null} null does not hold, however often each feature stands{example}"
-        )
+        return None
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the scores say together, see `verdict`; none where the pairs were chosen by the rows that are scored."""
+        return verdict(self.scores) if self._circular is None else Verdict(None, self._circular)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -135,7 +143,8 @@ class Comparison:
             "assignment": optimum,
             "directions": self.direction_match,
             "split_half": None if self.split_half is None else asdict(self.split_half),
-            "verdict": None,
+            "null": asdict(self.null),
+            "verdict": self.verdict.to_dict(),
         }
 
     @property
@@ -143,15 +152,17 @@ class Comparison:
         return [stage.to_dict() for stage in self.pairs.stages]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return sites, summary, row counters, scores and convergence as plain JSON values."""
+        """Return sites, summary, row counters, scores (the rate-adjusted last) and convergence as plain JSON values."""
         summary = self.summary
         beyond = "share_given_token_above_0.1"
-        kind = {"pairs_kind": self.settings.pairs, "rows": self.rows, "note": self.caveat, beyond: summary[beyond]}
+        kind = {"pairs_kind": self.settings.pairs, "rows": self.rows, "null_reason": self.null.reason}
+        kind |= {"note": self.caveat, beyond: summary[beyond]}
+        scores = (*self.scores.values(), *self.rate_adjusted.values())
         return {
             "sites": {side: space.site for side, space in self.spaces.items()},
             "summary": summary,
             "stages": self._stages,
-            "scores": [kind | score.to_dict() for score in self.scores.values()],
+            "scores": [kind | score.to_dict() for score in scores],
             "convergence": None if self.convergence is None else self.convergence.to_pylist(),
         }
 
@@ -201,7 +212,7 @@ class Comparison:
             pq.write_table(self.multiplicity[side], folder / f"multiplicity_{side}.parquet")
         if self.convergence is not None:
             pq.write_table(self.convergence, folder / "convergence.parquet")
-        write_arrays(folder / "nulls.npz", {name: s.draws for name, s in self.scores.items() if s.draws is not None})
+        write_arrays(folder / "nulls.npz", self._draws())
         if self.rows == "decoder" and self.directions is not None:
             write_arrays(folder / "directions.npz", self.directions)
         manifest = {
@@ -218,6 +229,11 @@ class Comparison:
         }
         write_json(folder / MANIFEST, manifest)
 
+    def _draws(self) -> dict[str, NDArray[np.float64]]:
+        sets = (("", self.scores), (_ADJUSTED, self.rate_adjusted))
+        listed = ((prefix + name, score) for prefix, scores in sets for name, score in scores.items())
+        return {name: score.draws for name, score in listed if score.draws is not None}
+
     @classmethod
     def load(cls, directory: str | Path) -> Comparison:
         """Read a run folder back; every file that is read is compared with its hash in the manifest."""
@@ -232,7 +248,11 @@ class Comparison:
             return pq.read_table(checked(folder, f"{name}.parquet", manifest))
 
         draws = read_arrays(checked(folder, "nulls.npz", manifest))
-        stored = read_json(checked(folder, "scores.json", manifest))
+        scores: dict[str, dict[str, Score]] = {"": {}, _ADJUSTED: {}}
+        for stored in read_json(checked(folder, "scores.json", manifest)):
+            prefix = _ADJUSTED if stored["null"].endswith(RATE_ADJUSTED.name) else ""
+            name = stored["measure"]
+            scores[prefix][name] = Score.from_dict(stored, draws=draws.get(prefix + name))
         summary = read_json(checked(folder, "summary.json", manifest))
         spaces = {
             side: FeatureSpace.read(folder, site, manifest["stores"][side], manifest["features"][side])
@@ -247,7 +267,9 @@ class Comparison:
         return cls(
             spaces=spaces,
             pairs=pairs,
-            scores={s["measure"]: Score.from_dict(s, draws=draws.get(s["measure"])) for s in stored},
+            scores=scores[""],
+            null=ChosenNull(**summary["null"]),
+            rate_adjusted=scores[_ADJUSTED],
             rows=manifest["rows"],
             directions=directions,
             matched={name: summary[name] for name in MATCHED},

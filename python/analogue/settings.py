@@ -10,12 +10,17 @@ from .given import GIVEN
 from .labels import Labels
 from .matching import METRICS
 from .nulls import NULLS
+from .nulls.permutations import METHODS, ORIGINAL
 from .pairs import Filter
 from .rules import DIRECTIONS, RULES
 from .similarity import MEASURES
 
 BY = ("activations", "directions")
 ASSIGNMENT_TOP = 8
+AUTO = "auto"
+PANEL = ("rsa", "cka", "mutual_knn", "heldout_cca", "svcca_capped", "svcca")
+# The nulls whose rows move one by one, for which closed forms hold.
+_CLOSED_FORMS = (AUTO, "pairing", "one-per-token")
 # The sides whose features may have many pairs under a rule; under "capacity" it depends on the direction.
 _HUBS = {"b_to_a": ("a",), "a_to_b": ("b",), "union": ("a", "b"), "mutual": (), "assignment": ()}
 
@@ -60,12 +65,19 @@ class Settings:
         The least correlation given the token's identity.
     junk : {"majority", "any", "off"}
         The junk rule, see `filters.junk`.
-    null : {"pairing"}
-        The null hypothesis, see `permutation_test`.
+    null : {"auto", "siblings", "one-per-token", "pairing", "stratified"}
+        The null hypothesis, see `permutation_test`; "auto" takes the one that fits the pairs, see `choose_null`. The
+        strata are fifths of the pairs by the firing rate of their B feature, the groups in them siblings.
+    method : {"permutation", "analytic"}
+        Whether nulls are drawn or taken from closed forms, see `permutation_test`.
     measures : tuple of str
         Similarity measures to score.
-    permutations, seed : int
-        Row permutations drawn, and the seed they come from.
+    permutations : int or "original"
+        Row permutations drawn; "original": 100 for more than 100 pairs, else 1000.
+    stop : int or None
+        End the draws of a measure when so many have reached its observed value, see `permutation_test`.
+    seed : int
+        The seed that permutations come from.
     min_pairs : int
         With fewer pairs there is no score.
     split_half : bool
@@ -91,9 +103,11 @@ class Settings:
     max_correlation: float | None = None
     min_correlation_given_token: float | None = None
     junk: str = "majority"
-    null: str = "pairing"
-    measures: tuple[str, ...] = ("svcca", "rsa", "cka")
-    permutations: int = 1000
+    null: str = AUTO
+    method: str = "permutation"
+    measures: tuple[str, ...] = PANEL
+    permutations: int | str = 1000
+    stop: int | None = None
     seed: int = 0
     min_pairs: int = 10
     split_half: bool = False
@@ -116,22 +130,31 @@ class Settings:
             raise ValueError(f"given needs metric=pearson and by=activations, got {self.metric} and {self.by}")
         self._check_rule()
         _checks.choice("junk", self.junk, (*filters.JUNK_RULES, "off"))
-        _checks.choice("null", self.null, NULLS)
         _checks.integer("min_activations", self.min_activations, minimum=1)
-        _checks.integer("permutations", self.permutations, minimum=1)
-        _checks.integer("seed", self.seed, minimum=0)
-        _checks.integer("min_pairs", self.min_pairs, minimum=1)
         for name in ("min_correlation", "max_correlation", "min_correlation_given_token"):
             _checks.number_or_none(name, getattr(self, name))
+        filters.correlation(self.min_correlation, self.max_correlation)
+        if self.one_to_one is not None:
+            _checks.choice("one_to_one", self.one_to_one, filters.ONE_TO_ONE)
+        self._check_scores()
+
+    def _check_scores(self) -> None:
+        _checks.choice("null", self.null, (AUTO, *NULLS))
+        _checks.choice("method", self.method, METHODS)
+        if self.method == "analytic" and self.null not in _CLOSED_FORMS:
+            raise ValueError(f"method=analytic needs null={' or '.join(_CLOSED_FORMS)}, got {self.null}")
+        if self.permutations != ORIGINAL:
+            _checks.integer("permutations", self.permutations, minimum=1)
+        if self.stop is not None:
+            _checks.integer("stop", self.stop, minimum=1)
+        _checks.integer("seed", self.seed, minimum=0)
+        _checks.integer("min_pairs", self.min_pairs, minimum=1)
         if isinstance(self.measures, str):
             raise TypeError(f"measures must be a tuple of names, got the string {self.measures!r}")
         if not self.measures:
             raise ValueError(f"measures must name at least one of {', '.join(MEASURES)}, got none")
         for measure in self.measures:
             _checks.choice("measures", measure, MEASURES)
-        filters.correlation(self.min_correlation, self.max_correlation)
-        if self.one_to_one is not None:
-            _checks.choice("one_to_one", self.one_to_one, filters.ONE_TO_ONE)
 
     def _check_rule(self) -> None:
         _checks.choice("pairs", self.pairs, RULES)

@@ -110,9 +110,9 @@ def verdict(
     for score in votes:
         if score.p_value is None:
             return say(None, f"{score.measure} has no p: {score.insufficient or 'it is undefined on these pairs'}")
-        if score.p_value > alpha and score.permutations and 1 / (1 + score.permutations) > alpha:
-            least = math.ceil(1 / alpha) - 1
-            return say(None, f"{score.permutations} permutations cannot reach p = {alpha:g}; draw at least {least}")
+        if score.p_value > alpha and _out_of_reach(score, alpha):
+            few = f"{score.permutations} permutations cannot reach p = {alpha:g}"
+            return say(None, f"{few}; draw at least {_least(alpha)}")
     if effect is None:
         return say(None, f"{EFFECT} has no null mean: {effect_score.insufficient or 'it is undefined on these pairs'}")
     said = ", ".join(f"{score.measure} p = {score.p_value:.2g}" for score in votes)
@@ -124,6 +124,15 @@ def verdict(
 
 def _above_null(score: Score) -> float | None:
     return None if score.observed is None or score.null_mean is None else score.observed - score.null_mean
+
+
+def _out_of_reach(score: Score, alpha: float) -> bool:
+    """Say whether no p as small as alpha could have come out; stopped draws were enough, and closed forms have none."""
+    return 0 < score.permutations < _least(alpha) and not score.stopped
+
+
+def _least(alpha: float) -> int:
+    return math.ceil(round(1 / alpha, 9)) - 1
 
 
 def _and(names: list[str]) -> str:
