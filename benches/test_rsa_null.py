@@ -6,7 +6,9 @@ from time import perf_counter
 import numpy as np
 from scipy.stats import rankdata
 
-from analogue.nulls import NULLS, permutation_test
+from analogue.nulls import permutation_test
+from analogue.nulls.groups import exchangeable
+from analogue.nulls.permutations import draw_permutations
 from analogue.similarity import MEASURES
 
 N, DX, DY = 2000, 512, 768
@@ -23,7 +25,7 @@ def test_rsa_null_beats_reranking_fiftyfold(benchmark):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((N, DX))
     y = x @ rng.standard_normal((DX, DY)) / 16 + rng.standard_normal((N, DY))
-    orders = NULLS["pairing"](np.random.default_rng(0), N, PERMUTATIONS)
+    orders = draw_permutations(np.random.default_rng(0), exchangeable(np.arange(N)), N, PERMUTATIONS)
     prepared = MEASURES["rsa"].prepare(x, y)
     below = np.tril_indices(N, -1)
     distances_y = 1.0 - np.corrcoef(y)

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracles
-from analogue.nulls import NULLS, Score, permutation_test
+from analogue.nulls import Score, permutation_test
+from analogue.nulls.groups import exchangeable
+from analogue.nulls.permutations import draw_permutations
 from analogue.similarity import MEASURES
 
 MEASURE_NAMES = list(MEASURES)
@@ -27,7 +29,7 @@ def sides(n, dx, dy, shared=1.0, seed=0):
 
 
 def drawn(n, count, seed):
-    return NULLS["pairing"](np.random.default_rng(seed), n, count)
+    return draw_permutations(np.random.default_rng(seed), exchangeable(np.arange(n)), n, count)
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.3])
@@ -220,7 +222,7 @@ def test_progress_counts_to_the_end():
     [
         ({"measures": ("rsa", "cca")}, "measures must be one of svcca, rsa, cka, got 'cca'"),
         ({"measures": ()}, "measures must name at least one of svcca, rsa, cka, got none"),
-        ({"null": "rows"}, "null must be one of pairing, got 'rows'"),
+        ({"null": "rows"}, "null must be one of pairing, siblings, one-per-token, stratified, got 'rows'"),
         ({"permutations": 0}, "permutations must be at least 1, got 0"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"min_pairs": 0}, "min_pairs must be at least 1, got 0"),

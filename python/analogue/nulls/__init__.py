@@ -1,5 +1,12 @@
 """What a score would be if nothing were shared: nulls, p-values, calibrated scores."""
 
-from .permutations import NULLS as NULLS
+from .definitions import NULLS as NULLS
+from .definitions import RATE_ADJUSTED as RATE_ADJUSTED
+from .definitions import Null as Null
+from .groups import Movable as Movable
+from .groups import movable as movable
+from .groups import one_per_token as one_per_token
+from .groups import sibling_groups as sibling_groups
 from .permutations import permutation_test as permutation_test
+from .rates import without_rate as without_rate
 from .score import Score as Score

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
 from ..similarity import MEASURES, Prepared, UndefinedError, paired_rows
+from .definitions import NULLS, RATE_ADJUSTED
+from .groups import Indices, Movable, count_movable, exchangeable
+from .rates import without_rate
 from .score import Score
 
-_METHOD = "permutation"
+METHODS = ("permutation",)
+ORIGINAL = "original"
 _BATCH = 32  # permutations drawn at once: enough to keep every core busy, and progress frequent
-
-Permutations = NDArray[np.int64]
-
-
-def _all_rows(rng: np.random.Generator, n: int, count: int) -> Permutations:
-    """Draw ``count`` uniform permutations of n rows, shape (count, n)."""
-    return rng.permuted(np.tile(np.arange(n, dtype=np.int64), (count, 1)), axis=1)
-
-
-NULLS: dict[str, Callable[[np.random.Generator, int, int], Permutations]] = {"pairing": _all_rows}
 
 
 def permutation_test(
@@ -31,15 +25,20 @@ def permutation_test(
     measures: str | Iterable[str] = ("svcca", "rsa"),
     null: str = "pairing",
     *,
-    permutations: int = 1000,
+    method: str = "permutation",
+    groups: ArrayLike | None = None,
+    strata: ArrayLike | None = None,
+    rates: tuple[ArrayLike, ArrayLike] | None = None,
+    permutations: int | str = 1000,
     seed: int = 0,
     min_pairs: int = 10,
+    stop: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Score]:
     """Score paired rows against the same rows paired at random.
 
     What a row permutation leaves unchanged (bases, ranks, Gram matrices) is computed once per measure. All measures see
-    the same permutations, which depend on ``seed``, n and the null alone.
+    the same permutations, which depend on ``seed``, n, the null and its groups and strata alone.
 
     Parameters
     ----------
@@ -47,15 +46,26 @@ def permutation_test(
         Paired features as rows, decoder dimensions as columns; the rows of y are permuted.
     measures : str or iterable of str
         Names in `similarity.MEASURES`.
-    null : {"pairing"}
-        ``pairing`` permutes all rows. It holds where rows are exchangeable: one-to-one pairs without siblings
-        (features of one dictionary that are alike because they share a token).
-    permutations : int
-        R, at least 1; the smallest p is 1 / (1 + R).
+    null : {"pairing", "siblings", "one-per-token", "stratified"}
+        What is permuted and what a small p means is said in `NULLS`. For ``one-per-token`` x and y hold the pairs that
+        `one_per_token` kept.
+    groups : array_like of int, shape (n,), optional
+        The group of every row, see `sibling_groups`: wanted by ``siblings``, taken by ``stratified``.
+    strata : array_like of int, shape (n,), optional
+        The stratum of every row, wanted by ``stratified``. A group over several strata changes places with groups that
+        have as many rows in each of them.
+    rates : tuple of two array_like, shape (n,), optional
+        Firing rates of the features of x and of y: regressed out of either side first, see `without_rate`. The name of
+        the null then ends in ", rate-adjusted".
+    permutations : int or "original"
+        R, at least 1; the smallest p is 1 / (1 + R). "original": 100 for more than 100 rows, else 1000.
     seed : int
         Seed of the permutations.
     min_pairs : int
         With fewer rows there is no score, see `Score.insufficient`.
+    stop : int, optional
+        End the draws of a measure when so many have reached its observed value (Besag and Clifford 1991): large
+        p-values then cost few draws, small ones are what they are without it. 10 gives p to about a third of itself.
     progress : callable, optional
         Called as ``progress(done, permutations)`` at the start and after every batch.
 
@@ -67,53 +77,161 @@ def permutation_test(
     Raises
     ------
     ValueError, TypeError
-        If a name is unknown, a number is out of range, the sides differ in rows, or a value is NaN or infinite.
+        If a name is unknown, a number is out of range, the null lacks its groups or strata or would not use them, the
+        sides differ in rows, or a value is NaN or infinite.
     """
     names = _measure_names(measures)
-    draw = NULLS[_checks.choice("null", null, NULLS)]
-    total = _checks.integer("permutations", permutations, minimum=1)
+    _checks.choice("null", null, NULLS)
+    _checks.choice("method", method, METHODS)
     rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
     minimum = _checks.integer("min_pairs", min_pairs, minimum=1)
+    enough = None if stop is None else _checks.integer("stop", stop, minimum=1)
     rows_x, rows_y = paired_rows(x, y)
     n = len(rows_x)
+    total = _number_of_permutations(permutations, n)
+    classes = _classes(null, n, groups, strata)
+    movable = None if groups is None and strata is None else count_movable(classes)
+    title = null
+    if rates is not None:
+        rows_x, rows_y = _without_rates(rows_x, rows_y, rates)
+        title = f"{null}, {RATE_ADJUSTED.name}"
 
     prepared: dict[str, Prepared] = {}
-    reasons: dict[str, str] = {}
+    scores: dict[str, Score] = {}
     for name in names:
-        if n < minimum:
-            reasons[name] = f"too few pairs: {n}, at least {minimum} wanted"
-            continue
-        try:
-            prepared[name] = MEASURES[name].prepare(rows_x, rows_y)
-        except UndefinedError as reason:
-            reasons[name] = f"undefined: {reason}"
+        reason = _too_few(n, minimum) or _immovable(classes, strata is not None)
+        if reason is None:
+            try:
+                prepared[name] = MEASURES[name].prepare(rows_x, rows_y)
+            except UndefinedError as undefined:
+                reason = f"undefined: {undefined}"
+        if reason is not None:
+            scores[name] = Score.without_numbers(name, title, method, n=n, insufficient=reason, movable=movable)
 
-    draws = {name: np.empty(total) for name in prepared}
+    drawn = _draws(prepared, _batches(rng, classes, n, total), total, enough, progress)
+    for name, (draws, stopped) in drawn.items():
+        measure = prepared[name]
+        scores[name] = Score.from_draws(
+            name,
+            title,
+            "permutation",
+            n=n,
+            observed=measure.observed,
+            draws=draws,
+            rounding=measure.rounding,
+            kx=measure.kx,
+            ky=measure.ky,
+            stopped=stopped,
+            movable=movable,
+        )
+    return {name: scores[name] for name in names}
+
+
+def draw_permutations(rng: np.random.Generator, classes: list[Indices], n: int, count: int) -> Indices:
+    """Draw uniform permutations of n rows under which the groups of every class change places.
+
+    Parameters
+    ----------
+    rng : Generator
+    classes : list of ndarray of int64
+        As `exchangeable` returns them; rows that are in none stay.
+    n, count : int
+        Rows, and permutations.
+
+    Returns
+    -------
+    ndarray of int64, shape (count, n)
+    """
+    orders = np.tile(np.arange(n, dtype=np.int64), (count, 1))
+    for members in classes:
+        if len(members) > 1:
+            places = np.tile(np.arange(len(members), dtype=np.int64), (count, 1))
+            orders[:, members.reshape(-1)] = members[rng.permuted(places, axis=1)].reshape(count, -1)
+    return orders
+
+
+def _batches(rng: np.random.Generator, classes: list[Indices], n: int, total: int) -> Iterator[Indices]:
+    """Yield ``total`` permutations; the first of them are the same for any total, so every batch is drawn whole."""
+    for start in range(0, total, _BATCH):
+        yield draw_permutations(rng, classes, n, _BATCH)[: total - start]
+
+
+def _draws(
+    prepared: dict[str, Prepared],
+    batches: Iterable[Indices],
+    total: int,
+    enough: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, tuple[NDArray[np.float64], bool]]:
+    """Score every measure on the batches, up to the draw with which ``enough`` have reached its observed value.
+
+    By measure: its draws, and whether they ended that way.
+    """
+    drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in prepared}
+    missing: dict[str, float] = dict.fromkeys(prepared, np.inf if enough is None else enough)
+    done = 0
     if progress is not None and prepared:
         progress(0, total)
-    for start in range(0, total if prepared else 0, _BATCH):
-        batch = draw(rng, n, min(_BATCH, total - start))
-        for name, measure in prepared.items():
-            draws[name][start : start + len(batch)] = measure.draws(batch)
+    for batch in batches:
+        going = [name for name, hits in missing.items() if hits > 0]
+        if not going:
+            break
+        for name in going:
+            values = prepared[name].draws(batch)
+            reached = np.flatnonzero(values >= prepared[name].observed - prepared[name].rounding)
+            if len(reached) >= missing[name]:
+                values = values[: reached[int(missing[name]) - 1] + 1]
+            missing[name] -= len(reached)
+            drawn[name].append(values)
+        done += len(batch)
         if progress is not None:
-            progress(start + len(batch), total)
+            progress(done, total)
+    if progress is not None and 0 < done < total:
+        progress(total, total)  # the rest is not needed
+    return {name: (np.concatenate(parts), missing[name] <= 0) for name, parts in drawn.items()}
 
-    return {
-        name: Score(name, null, _METHOD, n, insufficient=reasons[name])
-        if name in reasons
-        else Score.from_draws(
-            name,
-            null,
-            _METHOD,
-            n=n,
-            observed=prepared[name].observed,
-            draws=draws[name],
-            rounding=prepared[name].rounding,
-            kx=prepared[name].kx,
-            ky=prepared[name].ky,
-        )
-        for name in names
-    }
+
+def _classes(null: str, n: int, groups: ArrayLike | None, strata: ArrayLike | None) -> list[Indices]:
+    """Return what may change places under a null; refuse what it lacks or would not use."""
+    if null == "siblings" and groups is None:
+        raise ValueError("groups must name the sibling group of every row for null='siblings', got none")
+    if null == "stratified" and strata is None:
+        raise ValueError("strata must name the stratum of every row for null='stratified', got none")
+    for name, given, takers in (("groups", groups, ("siblings", "stratified")), ("strata", strata, ("stratified",))):
+        if given is not None and null not in takers:
+            raise ValueError(f"{name} must be None for null={null!r}, which does not use them")
+        if given is not None and np.shape(given) != (n,):
+            raise ValueError(f"{name} must have one entry a row, shape ({n},), got shape {np.shape(given)}")
+    return exchangeable(np.arange(n) if groups is None else groups, strata)
+
+
+def _without_rates(
+    rows_x: NDArray[np.float64], rows_y: NDArray[np.float64], rates: tuple[ArrayLike, ArrayLike]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if not isinstance(rates, tuple | list) or len(rates) != 2:
+        raise TypeError(f"rates must be two arrays, the rates of x and of y, got {type(rates).__name__}")
+    return without_rate(rows_x, rates[0]), without_rate(rows_y, rates[1])
+
+
+def _too_few(n: int, minimum: int) -> str | None:
+    return None if n >= minimum else f"too few pairs: {n}, at least {minimum} wanted"
+
+
+def _immovable(classes: list[Indices], stratified: bool) -> str | None:
+    movable: Movable = count_movable(classes)
+    if movable.rows_movable > 0:
+        return None
+    if movable.groups == 1:
+        return f"nothing can move: all {movable.largest_group} rows are one group"
+    alike = "size and the same strata" if stratified else "size"
+    return f"nothing can move: no two of the {movable.groups} groups have the same {alike}"
+
+
+def _number_of_permutations(permutations: int | str, n: int) -> int:
+    if isinstance(permutations, str):
+        _checks.choice("permutations", permutations, (ORIGINAL,))
+        return 100 if n > 100 else 1000
+    return _checks.integer("permutations", permutations, minimum=1)
 
 
 def _measure_names(measures: str | Iterable[str]) -> list[str]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .groups import Movable
+
 ALPHA = 0.05
 _LARGEST = 1.0  # every measure is a similarity of at most 1
+_QUANTILES = {"null_q05": 0.05, "null_median": 0.5, "null_q95": 0.95, "null_q99": 0.99}
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,23 @@ class Score:
     n : int
         Rows (pairs) that were scored.
     permutations : int
-        R, the draws of the null; 0 without a score.
+        R, the draws of the null; 0 without a score, or from closed forms.
     observed : float or None
         The measure on the rows as they are paired.
     null_mean, null_std : float or None
         Moments of the draws (population form).
+    null_q05, null_median, null_q95, null_q99 : float or None
+        Quantiles of the draws, interpolated linearly.
     z : float or None
         ``(observed - null_mean) / null_std``; None where all draws are equal.
     p_value : float or None
-        ``(1 + #{draws >= observed}) / (1 + R)``, never 0 (Phipson and Smyth 2010).
+        ``(1 + #{draws >= observed}) / (1 + R)``, never 0 (Phipson and Smyth 2010). ``#{draws >= observed} / R`` where
+        draws were stopped (Besag and Clifford 1991).
+    p_error : float or None
+        Monte-Carlo standard error of p: ``sqrt(p (1 - p) / (1 + R))``, over R where draws were stopped.
+    stopped : bool
+        Whether draws ended early, because enough of them had reached the observed value. Their moments and quantiles
+        are those of R draws that end with one that reached it.
     calibrated : float or None
         ``max(0, (observed - t) / (1 - t))`` with t the ``ceil((1 - alpha)(R + 1))``-th smallest of the draws and the
         observed value, alpha = 0.05: 0 for what the null explains, 1 for equality. None where t is 1.
@@ -43,8 +54,13 @@ class Score:
         Canonical correlations that are 1 for any data, because kx + ky directions do not fit n - 1 dimensions.
     saturated : bool or None
         Whether a side fills all n - 1 dimensions: then the measure is 1 for any data.
+    groups, largest_group : int or None
+        Groups of rows that move as one, and rows of the largest, under a null that has groups or strata (without
+        groups, every row is one).
+    rows_movable : float or None
+        Share of the rows whose group has another one to change places with, likewise.
     insufficient : str or None
-        Why there is no score; then every number above is None.
+        Why there is no score; then every number of the score is None.
     draws : ndarray of float64, shape (R,), or None
         The null itself; not part of `to_dict`.
     """
@@ -57,15 +73,31 @@ class Score:
     observed: float | None = None
     null_mean: float | None = None
     null_std: float | None = None
+    null_q05: float | None = None
+    null_median: float | None = None
+    null_q95: float | None = None
+    null_q99: float | None = None
     z: float | None = None
     p_value: float | None = None
+    p_error: float | None = None
+    stopped: bool = False
     calibrated: float | None = None
     kx: int | None = None
     ky: int | None = None
     forced_ones: int | None = None
     saturated: bool | None = None
+    groups: int | None = None
+    largest_group: int | None = None
+    rows_movable: float | None = None
     insufficient: str | None = None
     draws: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def without_numbers(
+        cls, measure: str, null: str, method: str, *, n: int, insufficient: str, movable: Movable | None = None
+    ) -> Self:
+        """Say why there is no score."""
+        return cls(measure, null, method, n, insufficient=insufficient, **_movable_fields(movable))
 
     @classmethod
     def from_draws(
@@ -80,6 +112,8 @@ class Score:
         rounding: float,
         kx: int | None = None,
         ky: int | None = None,
+        stopped: bool = False,
+        movable: Movable | None = None,
     ) -> Self:
         """Score an observed value against the draws of its null.
 
@@ -89,6 +123,10 @@ class Score:
         permutations = len(draws)
         mean, std = float(draws.mean()), float(draws.std())
         reached = int(np.count_nonzero(draws >= observed - rounding))
+        # The last of stopped draws reached the observed value by design: it takes the place of the added one.
+        counted, out_of = (reached, permutations) if stopped else (1 + reached, 1 + permutations)
+        p_value = counted / out_of
+        quantiles = np.quantile(draws, list(_QUANTILES.values())).tolist()
         rank = math.ceil(round((1 - ALPHA) * (permutations + 1), 9))
         threshold = float(np.sort(np.append(draws, observed))[rank - 1])
         room = _LARGEST - threshold
@@ -101,13 +139,17 @@ class Score:
             observed=observed,
             null_mean=mean,
             null_std=std,
+            **dict(zip(_QUANTILES, quantiles, strict=True)),
             z=(observed - mean) / std if std > rounding else None,
-            p_value=(1 + reached) / (1 + permutations),
+            p_value=p_value,
+            p_error=math.sqrt(p_value * (1 - p_value) / out_of),
+            stopped=stopped,
             calibrated=max(0.0, (observed - threshold) / room) if room > rounding else None,
             kx=kx,
             ky=ky,
             forced_ones=None if kx is None or ky is None else max(0, kx + ky - n + 1),
             saturated=None if kx is None or ky is None else max(kx, ky) >= n - 1,
+            **_movable_fields(movable),
             draws=draws,
         )
 
@@ -139,3 +181,7 @@ class Score:
 
 
 _SAVED = tuple(attribute.name for attribute in fields(Score) if attribute.name != "draws")
+
+
+def _movable_fields(movable: Movable | None) -> dict[str, Any]:
+    return {} if movable is None else asdict(movable)

@@ -1,0 +1,73 @@
+"""Scores without a permutation: the moments of a null in closed form, their p-value, and when not to believe it."""
+
+from __future__ import annotations
+
+import math
+
+from ..similarity import Prepared
+from ..similarity.cca import Subspaces
+from ..similarity.mantel import Mantel
+from .moments import Moments as Moments
+from .moments import cca_r2_moments as cca_r2_moments
+from .moments import kernel_moments as kernel_moments
+from .moments import mantel_moments as mantel_moments
+from .wachter import svcca_moments as svcca_moments
+
+SMALLEST_P = 1e-4  # below it no tail here was ever compared with permutations: print "< 1e-4"
+_SKEWNESS = 1.6
+_LEVERAGE_FACTOR = 1.25
+_NORMAL = 1e-5  # skewness below which Pearson's curve is the normal one to ten digits
+
+
+def closed_form(prepared: Prepared) -> Moments | None:
+    """Return the moments of a measure over all row permutations; None for a measure that has no closed form.
+
+    They hold for a null that permutes all rows alike (``pairing``; ``one-per-token`` after its filter).
+    """
+    if isinstance(prepared, Mantel):
+        return mantel_moments(prepared.a, prepared.b)
+    if isinstance(prepared, Subspaces):
+        return svcca_moments(prepared.qx, prepared.qy)
+    return None
+
+
+def distrust(prepared: Prepared, moments: Moments) -> str | None:
+    """Return one sentence saying why a closed form is not to be trusted here, or None where it is."""
+    if isinstance(prepared, Subspaces) and moments.leverage_factor is None:
+        return f"a side fills all {len(prepared.qx) - 1} dimensions of the centred rows: every permutation gives 1"
+    if moments.leverage_factor is not None and moments.leverage_factor > _LEVERAGE_FACTOR:
+        return f"leverage factor {moments.leverage_factor:.2f}: few rows carry the subspaces (limit {_LEVERAGE_FACTOR})"
+    if moments.skewness is not None and abs(moments.skewness) > _SKEWNESS:
+        return f"skewness {moments.skewness:.1f}: few rows carry the measure (limit {_SKEWNESS})"
+    return None
+
+
+def tail(prepared: Prepared, moments: Moments) -> float | None:
+    """Return the p-value of ``prepared.observed`` by its closed form; None where only z can be given.
+
+    Pearson's curve of type III for debiased CKA and RSA, the normal one for SVCCA. Below `SMALLEST_P` only that it is
+    small can be said.
+    """
+    if moments.variance <= prepared.rounding**2:
+        return None
+    z = (prepared.observed - moments.mean) / moments.std
+    if isinstance(prepared, Mantel):
+        return pearson3_sf(z, moments.skewness or 0.0)
+    return pearson3_sf(z, 0.0) if isinstance(prepared, Subspaces) else None
+
+
+def pearson3_sf(z: float, skewness: float) -> float:
+    """Return the upper tail at ``z`` of Pearson's type III distribution of mean 0, variance 1 and this skewness.
+
+    A shifted gamma distribution, or its mirror image for a negative skewness; normal at 0 (Mielke and Berry 2007
+    use it for permutation statistics).
+    """
+    if math.isnan(z) or not math.isfinite(skewness):
+        raise ValueError(f"z and skewness must be numbers, got {z!r} and {skewness!r}")
+    if abs(skewness) < _NORMAL:
+        return math.erfc(z / math.sqrt(2)) / 2
+    from scipy.special import gammainc, gammaincc
+
+    shape = 4 / skewness**2
+    at = max(0.0, shape + 2 * z / skewness)
+    return float(gammaincc(shape, at) if skewness > 0 else gammainc(shape, at))
