@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._core import mantel_dots
 from .mantel import Mantel
 from .measure import Rows, UndefinedError, varying_rows
 
 _MINIMUM_ROWS = 4  # with three, every U-centred matrix is zero
+_MINIMUM_ROWS_BIASED = 2
 _ZERO = 1e-12  # share of the Gram matrix below which its U-centred part is rounding
 
 
@@ -38,6 +43,31 @@ def cka(x: ArrayLike, y: ArrayLike) -> float:
     return prepare_cka(x, y).observed
 
 
+def cka_biased(x: ArrayLike, y: ArrayLike) -> float:
+    """Return the biased linear CKA of two sets of paired rows, the form most papers print.
+
+    |Xc' Yc|_F^2 / (|Xc' Xc|_F |Yc' Yc|_F) with Xc, Yc the centred rows (Kornblith et al. 2019): the cosine between the
+    double-centred Gram matrices. Unrelated rows score far above 0, the more so the fewer rows there are a column.
+
+    Parameters
+    ----------
+    x, y : array_like, shapes (n, d_x) and (n, d_y)
+        Paired features as rows, decoder dimensions as columns.
+
+    Returns
+    -------
+    float
+        Between 0 and 1, and 1 for a rotated, shifted or scaled copy.
+
+    Raises
+    ------
+    ValueError
+        If the sides differ in rows or hold NaN; `UndefinedError`, a ValueError, if there are fewer than 2 rows or all
+        rows of a side are equal.
+    """
+    return prepare_cka_biased(x, y).observed
+
+
 def prepare_cka(x: ArrayLike, y: ArrayLike) -> Mantel:
     """Keep the two U-centred Gram matrices of `cka`."""
     rows_x, rows_y = varying_rows(x, y, minimum=_MINIMUM_ROWS)
@@ -59,3 +89,41 @@ def _u_centred(name: str, rows: Rows) -> NDArray[np.float64]:
         raise UndefinedError(f"{name} must have rows that differ in similarity, got {n} rows all equally similar")
     gram *= np.sqrt(2.0) / norm
     return gram
+
+
+def prepare_cka_biased(x: ArrayLike, y: ArrayLike) -> Kernels:
+    """Keep the two double-centred Gram matrices of `cka_biased`."""
+    rows_x, rows_y = varying_rows(x, y, minimum=_MINIMUM_ROWS_BIASED)
+    return Kernels(_double_centred(rows_x), _double_centred(rows_y))
+
+
+def _double_centred(rows: Rows) -> NDArray[np.float64]:
+    """Return the Gram matrix of the centred rows, of unit norm."""
+    centred = rows - rows.mean(axis=0)
+    gram: NDArray[np.float64] = centred @ centred.T
+    gram /= np.linalg.norm(gram)
+    return gram
+
+
+@dataclass(frozen=True, eq=False)
+class Kernels:
+    """Two double-centred n x n Gram matrices of unit Frobenius norm; the measure is the sum of k * l.
+
+    As with `Mantel`, permuting the rows of y re-indexes ``l``; here the diagonals count.
+    """
+
+    k: NDArray[np.float64]
+    l: NDArray[np.float64]  # noqa: E741
+    kx = None
+    ky = None
+    rounding = 1e-12
+
+    @cached_property
+    def observed(self) -> float:
+        """The measure on the rows as they are paired; a draw like any other, so the identity ties with it exactly."""
+        return float(self.draws(np.arange(len(self.k), dtype=np.int64)[None])[0])
+
+    def draws(self, permutations: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the measure on (x, y[p]) for every row p of ``permutations`` (R, n), shape (R,)."""
+        diagonal = np.diagonal(self.l)[permutations] @ np.diagonal(self.k)
+        return np.clip(2.0 * mantel_dots(self.k, self.l, permutations) + diagonal, 0.0, 1.0)
