@@ -140,6 +140,14 @@ class FeatureActivations:
             offsets - offsets[0], self.indices[entries], self.values[entries], self.n_features, **per_token
         )
 
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Return the tokens at ``rows``, positions in 0..T-1 in any order, copied."""
+        sizes = np.diff(self.indptr)[rows]
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        entries = np.repeat(self.indptr[:-1][rows] - offsets[:-1], sizes) + np.arange(offsets[-1])
+        per_token = {name: values[rows] for name in PER_TOKEN if (values := getattr(self, name)) is not None}
+        return type(self)(offsets, self.indices[entries], self.values[entries], self.n_features, **per_token)
+
     def to_dense(self) -> NDArray[np.float32]:
         """Return the (T, F) array; for small cases."""
         dense = np.zeros((self.n_tokens, self.n_features), dtype=np.float32)

@@ -40,6 +40,15 @@ def check_same_tokens(acts_a: Activations, acts_b: Activations) -> None:
                 raise ValueError(f"acts_a and acts_b must hold the same tokens in one order, but their {name} differ")
 
 
+def in_memory(acts_a: Activations, acts_b: Activations) -> tuple[FeatureActivations, FeatureActivations]:
+    """Return two sides that hold the same tokens and can be cut into parts, or refuse them."""
+    check_same_tokens(acts_a, acts_b)
+    for name, acts in (("acts_a", acts_a), ("acts_b", acts_b)):
+        if not isinstance(acts, FeatureActivations):
+            raise TypeError(f"{name} must be in memory to be cut into parts (see to_activations), got {acts!r}")
+    return acts_a, acts_b  # type: ignore[return-value]
+
+
 def memory_bytes(limit: int | str | None) -> int:
     """Return a memory limit in bytes: a number, or text such as "500 MB" or "2GiB"; None is 2 GiB.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -42,6 +45,14 @@ def group_ids(acts_a: Activations, acts_b: Activations, given: str | ArrayLike) 
     if len(ids) != acts_a.n_tokens:
         raise ValueError(f"given must have one id for each of the {acts_a.n_tokens} tokens, got {len(ids)}")
     return ids
+
+
+def with_group_ids(acts_a: Activations, acts_b: Activations, matching: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments of `match` with group ids in ``given`` checked; a name or None is left as it is."""
+    given = matching.get("given")
+    if given is None or isinstance(given, str):
+        return dict(matching)
+    return {**matching, "given": group_ids(acts_a, acts_b, given)}
 
 
 def count_alone(ids: NDArray[np.int64]) -> int:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from . import _checks
 from .activations import FeatureActivations
-from .correlations import check_same_tokens, pair_correlations
-from .given import group_ids
+from .correlations import in_memory, pair_correlations
+from .given import with_group_ids
 from .matching import match
 from .pairs import Filter, Pairs, as_filters
 
@@ -94,8 +94,8 @@ def split_half(
     rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
     chosen_by: dict[str, Any] = {"rule": rule, "k": k, "direction": direction}
     filters = as_filters(filters)
-    sides = _in_memory(acts_a, acts_b)
-    matching = _with_groups(sides, matching)
+    sides = in_memory(acts_a, acts_b)
+    matching = with_group_ids(*sides, matching)
     if acts_a.n_tokens < 2:
         raise ValueError(f"acts_a must hold at least 2 tokens to be split, got {acts_a.n_tokens}")
     first, documents = _first_half(_ids("document_ids", sides), acts_a.n_tokens, rng)
@@ -165,8 +165,8 @@ def convergence(
 
     chosen_by: dict[str, Any] = {"rule": rule, "k": k, "direction": direction}
     filters = as_filters(filters)
-    sides = _in_memory(acts_a, acts_b)
-    matching = _with_groups(sides, matching)
+    sides = in_memory(acts_a, acts_b)
+    matching = with_group_ids(*sides, matching)
     documents = _ids("document_ids", sides)
     ends = _ends(at, acts_a.n_tokens)
     rows, parts, candidates = [], [], []
@@ -205,14 +205,6 @@ def convergence(
     return pa.Table.from_pylist(rows, pa.schema(schema))
 
 
-def _in_memory(acts_a: FeatureActivations, acts_b: FeatureActivations) -> Sides:
-    check_same_tokens(acts_a, acts_b)
-    for name, acts in (("acts_a", acts_a), ("acts_b", acts_b)):
-        if not isinstance(acts, FeatureActivations):
-            raise TypeError(f"{name} must be in memory to be cut into parts (see to_activations), got {acts!r}")
-    return acts_a, acts_b
-
-
 def _first_half(
     documents: NDArray[np.int64] | None, n_tokens: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.bool_], int | None]:
@@ -248,25 +240,10 @@ def _correlations(sides: Sides, pairs: Pairs, given: NDArray[np.int64] | None = 
 
 
 def _at(sides: Sides, kept: NDArray[np.bool_]) -> Sides:
-    return sides if kept.all() else (_rows(sides[0], kept), _rows(sides[1], kept))
-
-
-def _rows(acts: FeatureActivations, kept: NDArray[np.bool_]) -> FeatureActivations:
+    if kept.all():
+        return sides
     rows = np.flatnonzero(kept)
-    sizes = np.diff(acts.indptr)[rows]
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    entries = np.repeat(acts.indptr[:-1][rows] - offsets[:-1], sizes) + np.arange(offsets[-1])
-    per_token = {
-        name: None if (values := getattr(acts, name)) is None else values[rows]
-        for name in ("token_ids", "document_ids", "positions")
-    }
-    return FeatureActivations(offsets, acts.indices[entries], acts.values[entries], acts.n_features, **per_token)
-
-
-def _with_groups(sides: Sides, matching: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `match` with ``given`` as a name, None, or an array of one id a token."""
-    given = matching.get("given")
-    return matching if given is None or isinstance(given, str) else matching | {"given": group_ids(*sides, given)}
+    return sides[0].take(rows), sides[1].take(rows)
 
 
 def _cut(matching: dict[str, Any], rows: NDArray[np.bool_] | slice) -> dict[str, Any]:
