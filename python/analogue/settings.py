@@ -18,7 +18,7 @@ from .similarity import MEASURES
 BY = ("activations", "directions")
 ASSIGNMENT_TOP = 8
 AUTO = "auto"
-PANEL = ("rsa", "cka", "mutual_knn", "heldout_cca", "svcca_capped", "svcca")
+PANEL = ("rsa", "cka", "svcca_capped", "svcca")
 # The nulls whose rows move one by one, for which closed forms hold.
 _CLOSED_FORMS = (AUTO, "pairing", "one-per-token")
 # The sides whose features may have many pairs under a rule; under "capacity" it depends on the direction.
