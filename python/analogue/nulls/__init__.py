@@ -7,6 +7,9 @@ from .groups import Movable as Movable
 from .groups import movable as movable
 from .groups import one_per_token as one_per_token
 from .groups import sibling_groups as sibling_groups
+from .multiple import benjamini_hochberg as benjamini_hochberg
+from .multiple import benjamini_yekutieli as benjamini_yekutieli
+from .multiple import sidak as sidak
 from .permutations import permutation_test as permutation_test
 from .rates import without_rate as without_rate
 from .score import Score as Score

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 from ..similarity import Prepared
 from ..similarity.cca import Subspaces
@@ -71,3 +72,16 @@ def pearson3_sf(z: float, skewness: float) -> float:
     shape = 4 / skewness**2
     at = max(0.0, shape + 2 * z / skewness)
     return float(gammaincc(shape, at) if skewness > 0 else gammainc(shape, at))
+
+
+def pearson3_isf(p: float, skewness: float) -> float:
+    """Return the value whose upper tail is ``p``, above 0 and below 1: the inverse of `pearson3_sf`."""
+    if not 0 < p < 1 or not math.isfinite(skewness):
+        raise ValueError(f"p must be above 0 and below 1, and skewness a number, got {p!r} and {skewness!r}")
+    if abs(skewness) < _NORMAL:
+        return -NormalDist().inv_cdf(p)
+    from scipy.special import gammainccinv, gammaincinv
+
+    shape = 4 / skewness**2
+    at = gammainccinv(shape, p) if skewness > 0 else gammaincinv(shape, p)
+    return float(at - shape) * skewness / 2

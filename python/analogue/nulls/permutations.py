@@ -9,12 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
 from ..similarity import MEASURES, Prepared, UndefinedError, paired_rows
+from .analytic import Moments, closed_form, distrust, tail
 from .definitions import NULLS, RATE_ADJUSTED
 from .groups import Indices, Movable, count_movable, exchangeable
 from .rates import without_rate
 from .score import Score
 
-METHODS = ("permutation",)
+METHODS = ("permutation", "analytic")
+_CLOSED = ("pairing", "one-per-token")  # nulls that permute all rows alike, for which closed forms hold
 ORIGINAL = "original"
 _BATCH = 32  # permutations drawn at once: enough to keep every core busy, and progress frequent
 
@@ -49,6 +51,10 @@ def permutation_test(
     null : {"pairing", "siblings", "one-per-token", "stratified"}
         What is permuted and what a small p means is said in `NULLS`. For ``one-per-token`` x and y hold the pairs that
         `one_per_token` kept.
+    method : {"permutation", "analytic"}
+        ``analytic`` takes the moments of the null, and its tail where that is trusted, from closed forms, see
+        `closed_form`; it wants a null that permutes all rows alike. A measure without a trusted one is permuted after
+        all, and `Score.fallback` says why.
     groups : array_like of int, shape (n,), optional
         The group of every row, see `sibling_groups`: wanted by ``siblings``, taken by ``stratified``.
     strata : array_like of int, shape (n,), optional
@@ -77,12 +83,13 @@ def permutation_test(
     Raises
     ------
     ValueError, TypeError
-        If a name is unknown, a number is out of range, the null lacks its groups or strata or would not use them, the
-        sides differ in rows, or a value is NaN or infinite.
+        If a name is unknown, a number is out of range, the null lacks its groups or strata, would not use them or has
+        no closed form, the sides differ in rows, or a value is NaN or infinite.
     """
     names = _measure_names(measures)
     _checks.choice("null", null, NULLS)
-    _checks.choice("method", method, METHODS)
+    if _checks.choice("method", method, METHODS) == "analytic" and null not in _CLOSED:
+        raise ValueError(f"method='analytic' wants null to be one of {', '.join(_CLOSED)}, got {null!r}")
     rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
     minimum = _checks.integer("min_pairs", min_pairs, minimum=1)
     enough = None if stop is None else _checks.integer("stop", stop, minimum=1)
@@ -108,6 +115,25 @@ def permutation_test(
         if reason is not None:
             scores[name] = Score.without_numbers(name, title, method, n=n, insufficient=reason, movable=movable)
 
+    doubts: dict[str, str | None] = {}
+    for name, measure in list(prepared.items()) if method == "analytic" else ():
+        moments = closed_form(measure)
+        doubts[name] = _doubt(measure, moments)
+        if moments is not None and doubts[name] is None:
+            scores[name] = Score.from_moments(
+                name,
+                title,
+                n=n,
+                observed=measure.observed,
+                mean=moments.mean,
+                std=moments.std,
+                skewness=moments.skewness,
+                p_value=tail(measure, moments),
+                kx=measure.kx,
+                ky=measure.ky,
+            )
+            del prepared[name]
+
     drawn = _draws(prepared, _batches(rng, classes, n, total), total, enough, progress)
     for name, (draws, stopped) in drawn.items():
         measure = prepared[name]
@@ -122,6 +148,7 @@ def permutation_test(
             kx=measure.kx,
             ky=measure.ky,
             stopped=stopped,
+            fallback=doubts.get(name),
             movable=movable,
         )
     return {name: scores[name] for name in names}
@@ -211,6 +238,16 @@ def _without_rates(
     if not isinstance(rates, tuple | list) or len(rates) != 2:
         raise TypeError(f"rates must be two arrays, the rates of x and of y, got {type(rates).__name__}")
     return without_rate(rows_x, rates[0]), without_rate(rows_y, rates[1])
+
+
+def _doubt(measure: Prepared, moments: Moments | None) -> str | None:
+    """Say why a score by closed forms is not to be had, or not to be trusted; None where it is."""
+    if moments is None:
+        return "there is no closed form"
+    doubt = distrust(measure, moments)
+    if doubt is None and moments.variance <= measure.rounding**2:
+        return "all permutations give the same value"
+    return doubt
 
 
 def _too_few(n: int, minimum: int) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .analytic import SMALLEST_P, pearson3_isf
 from .groups import Movable
 
 ALPHA = 0.05
@@ -32,22 +33,27 @@ class Score:
     observed : float or None
         The measure on the rows as they are paired.
     null_mean, null_std : float or None
-        Moments of the draws (population form).
+        Moments of the draws (population form), or of the closed form.
     null_q05, null_median, null_q95, null_q99 : float or None
-        Quantiles of the draws, interpolated linearly.
+        Quantiles of the draws, interpolated linearly; of the curve that p is taken from, for closed forms.
+    null_skewness : float or None
+        Third standardised moment, likewise; None where all draws are equal, or the closed form has none.
     z : float or None
-        ``(observed - null_mean) / null_std``; None where all draws are equal.
+        ``(observed - null_mean) / null_std``; None where the draws are equal up to rounding.
     p_value : float or None
         ``(1 + #{draws >= observed}) / (1 + R)``, never 0 (Phipson and Smyth 2010). ``#{draws >= observed} / R`` where
-        draws were stopped (Besag and Clifford 1991).
+        draws were stopped (Besag and Clifford 1991). By closed forms the upper tail of a fitted curve, never below
+        0.0001, since no smaller tail was ever checked; None for a measure whose curve is not known.
     p_error : float or None
-        Monte-Carlo standard error of p: ``sqrt(p (1 - p) / (1 + R))``, over R where draws were stopped.
+        Monte-Carlo standard error of p: ``sqrt(p (1 - p) / (1 + R))``, over R where draws were stopped; None by closed
+        forms.
     stopped : bool
         Whether draws ended early, because enough of them had reached the observed value. Their moments and quantiles
         are those of R draws that end with one that reached it.
     calibrated : float or None
         ``max(0, (observed - t) / (1 - t))`` with t the ``ceil((1 - alpha)(R + 1))``-th smallest of the draws and the
-        observed value, alpha = 0.05: 0 for what the null explains, 1 for equality. None where t is 1.
+        observed value, alpha = 0.05: 0 for what the null explains, 1 for equality. None where t is 1. By closed forms t
+        is the upper 0.05 quantile of the curve, to which the order statistic tends as R grows.
     kx, ky : int or None
         Directions kept on each side, for a measure that keeps subspaces.
     forced_ones : int or None
@@ -59,6 +65,8 @@ class Score:
         groups, every row is one).
     rows_movable : float or None
         Share of the rows whose group has another one to change places with, likewise.
+    fallback : str or None
+        Why closed forms were asked for and permutations taken.
     insufficient : str or None
         Why there is no score; then every number of the score is None.
     draws : ndarray of float64, shape (R,), or None
@@ -77,6 +85,7 @@ class Score:
     null_median: float | None = None
     null_q95: float | None = None
     null_q99: float | None = None
+    null_skewness: float | None = None
     z: float | None = None
     p_value: float | None = None
     p_error: float | None = None
@@ -89,6 +98,7 @@ class Score:
     groups: int | None = None
     largest_group: int | None = None
     rows_movable: float | None = None
+    fallback: str | None = None
     insufficient: str | None = None
     draws: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
 
@@ -113,6 +123,7 @@ class Score:
         kx: int | None = None,
         ky: int | None = None,
         stopped: bool = False,
+        fallback: str | None = None,
         movable: Movable | None = None,
     ) -> Self:
         """Score an observed value against the draws of its null.
@@ -129,7 +140,6 @@ class Score:
         quantiles = np.quantile(draws, list(_QUANTILES.values())).tolist()
         rank = math.ceil(round((1 - ALPHA) * (permutations + 1), 9))
         threshold = float(np.sort(np.append(draws, observed))[rank - 1])
-        room = _LARGEST - threshold
         return cls(
             measure=measure,
             null=null,
@@ -140,18 +150,62 @@ class Score:
             null_mean=mean,
             null_std=std,
             **dict(zip(_QUANTILES, quantiles, strict=True)),
+            null_skewness=float(((draws - mean) ** 3).mean()) / std**3 if std > rounding else None,
             z=(observed - mean) / std if std > rounding else None,
             p_value=p_value,
             p_error=math.sqrt(p_value * (1 - p_value) / out_of),
             stopped=stopped,
-            calibrated=max(0.0, (observed - threshold) / room) if room > rounding else None,
-            kx=kx,
-            ky=ky,
-            forced_ones=None if kx is None or ky is None else max(0, kx + ky - n + 1),
-            saturated=None if kx is None or ky is None else max(kx, ky) >= n - 1,
+            calibrated=_calibrated(observed, threshold, rounding),
+            **_subspace_fields(n, kx, ky),
             **_movable_fields(movable),
+            fallback=fallback,
             draws=draws,
         )
+
+    @classmethod
+    def from_moments(
+        cls,
+        measure: str,
+        null: str,
+        *,
+        n: int,
+        observed: float,
+        mean: float,
+        std: float,
+        skewness: float | None,
+        p_value: float | None,
+        kx: int | None = None,
+        ky: int | None = None,
+    ) -> Self:
+        """Score an observed value against the closed form of its null; ``std`` must be above 0.
+
+        Without a p-value the null has no curve that is known, hence no quantile and no calibrated score either.
+        """
+        quantiles: dict[str, Any] = {}
+        if p_value is not None:
+            quantiles = {name: mean + std * pearson3_isf(1 - q, skewness or 0.0) for name, q in _QUANTILES.items()}
+        return cls(
+            measure=measure,
+            null=null,
+            method="analytic",
+            n=n,
+            observed=observed,
+            null_mean=mean,
+            null_std=std,
+            **quantiles,
+            null_skewness=skewness,
+            z=(observed - mean) / std,
+            p_value=None if p_value is None else max(p_value, SMALLEST_P),
+            calibrated=_calibrated(observed, quantiles["null_q95"], 0.0) if quantiles else None,
+            **_subspace_fields(n, kx, ky),
+        )
+
+    @property
+    def p_display(self) -> str | None:
+        """The p-value in two digits, or ``< 1e-4`` where a closed form says no more than that; None without one."""
+        if self.p_value is None:
+            return None
+        return "< 1e-4" if self.method == "analytic" and self.p_value <= SMALLEST_P else f"{self.p_value:.2g}"
 
     @property
     def warning(self) -> str | None:
@@ -181,6 +235,17 @@ class Score:
 
 
 _SAVED = tuple(attribute.name for attribute in fields(Score) if attribute.name != "draws")
+
+
+def _calibrated(observed: float, threshold: float, rounding: float) -> float | None:
+    room = _LARGEST - threshold
+    return max(0.0, (observed - threshold) / room) if room > rounding else None
+
+
+def _subspace_fields(n: int, kx: int | None, ky: int | None) -> dict[str, Any]:
+    if kx is None or ky is None:
+        return {}
+    return {"kx": kx, "ky": ky, "forced_ones": max(0, kx + ky - n + 1), "saturated": max(kx, ky) >= n - 1}
 
 
 def _movable_fields(movable: Movable | None) -> dict[str, Any]:
