@@ -153,18 +153,20 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return sites, summary, row counters, scores (the rate-adjusted last) and convergence as plain JSON values."""
-        summary = self.summary
-        beyond = "share_given_token_above_0.1"
-        kind = {"pairs_kind": self.settings.pairs, "rows": self.rows, "null_reason": self.null.reason}
-        kind |= {"note": self.caveat, beyond: summary[beyond]}
-        scores = (*self.scores.values(), *self.rate_adjusted.values())
         return {
             "sites": {side: space.site for side, space in self.spaces.items()},
-            "summary": summary,
+            "summary": self.summary,
             "stages": self._stages,
-            "scores": [kind | score.to_dict() for score in scores],
+            "scores": self.score_records(self.scores) + self.score_records(self.rate_adjusted),
             "convergence": None if self.convergence is None else self.convergence.to_pylist(),
         }
+
+    def score_records(self, scores: Mapping[str, Score]) -> list[dict[str, Any]]:
+        """Return scores of these pairs as plain JSON values, with what the pairs and the rows were."""
+        beyond = "share_given_token_above_0.1"
+        kind = {"pairs_kind": self.settings.pairs, "rows": self.rows, "null_reason": self.null.reason}
+        kind |= {"caveat": self.caveat, beyond: self.summary[beyond]}
+        return [kind | score.to_dict() for score in scores.values()]
 
     def save(self, directory: str | Path, *, overwrite: bool = False, activations: bool = True) -> None:
         """Write a run folder, whole or not at all; `analogue.report.save` adds the figures.

@@ -178,9 +178,10 @@ def score_pairs(
     return Scoring(null, scores, again)
 
 
-def _tokens(pairs: Pairs, labels: Sides) -> tuple[NDArray[np.int64], ...]:
+def _tokens(pairs: Pairs, labels: Sides) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     sides = zip(labels, (pairs.feature_a, pairs.feature_b), strict=True)
-    return shared_ids(*([own.top_token[feature] for feature in features.tolist()] for own, features in sides))
+    a, b = shared_ids(*([own.top_token[feature] for feature in features.tolist()] for own, features in sides))
+    return a, b
 
 
 def _strata(rates: tuple[NDArray[np.float64], NDArray[np.float64]] | None) -> NDArray[np.int64]:

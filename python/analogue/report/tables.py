@@ -9,7 +9,8 @@ import numpy as np
 
 from ..comparison import Comparison
 from ..grid import Grid
-from ..nulls import Score
+from .layout import matched_by, name_of, new_table, note_below, number
+from .scores import correlations, many_cells, nulls, scores, token_nulls, verdicts
 
 if TYPE_CHECKING:
     import pyarrow
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def tables(result: Comparison | Grid, top: int = 8) -> Iterator[Table]:
-    """Yield the tables of a result: what was matched, row counters, best pairs, hubs, robustness, scores.
+    """Yield the tables of a result: what was matched, row counters, best pairs, hubs, robustness, nulls, scores, verdicts.
 
     Parameters
     ----------
@@ -32,7 +33,9 @@ def tables(result: Comparison | Grid, top: int = 8) -> Iterator[Table]:
     shown = max(cells, key=_beyond_token)
     yield _best_pairs(shown, top)
     yield _hubs(shown, top)
-    yield _correlations(named)
+    yield correlations(named)
+    if any(comparison.token_null is not None for comparison in named.values()):
+        yield token_nulls(named)
     if any(comparison.direction_match is not None for comparison in named.values()):
         yield _directions(named)
         yield _shared_by_rate(named)
@@ -41,7 +44,11 @@ def tables(result: Comparison | Grid, top: int = 8) -> Iterator[Table]:
     for name, comparison in named.items():
         if comparison.convergence is not None:
             yield _convergence(name, comparison.convergence, comparison.caveat)
-    yield _scores(named)
+    yield nulls(named)
+    yield scores(named)
+    if isinstance(result, Grid) and len(result.cells) > 1:
+        yield many_cells(result)
+    yield verdicts(named)
 
 
 def _named(result: Comparison | Grid) -> dict[str, Comparison]:
