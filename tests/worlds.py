@@ -7,7 +7,7 @@ firing rate, or a vector for the home token that both models share.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -107,7 +107,7 @@ def correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def pair(a: np.ndarray, b: np.ndarray, rule: str = "mutual") -> Pairing:
-    """Pair columns by correlation: ``many`` takes the best A of every B, ``mutual`` those that are each other's best."""
+    """Pair columns by correlation: ``many`` takes the best A of every B, ``mutual`` those that choose each other."""
     r = correlations(a, b)
     best_a, best_b = r.argmax(axis=0), r.argmax(axis=1)
     features_b = np.flatnonzero(r.max(axis=0) > -2.0)
@@ -131,9 +131,7 @@ def top_tokens(side: Side) -> np.ndarray:
 def planted(n: int, strength: float, rng: np.random.Generator, dimensions=DIMENSIONS) -> tuple[np.ndarray, np.ndarray]:
     """Draw n paired rows that share 4 dimensions, through a Gaussian map for each side, over 2, in Gaussian noise."""
     common = rng.standard_normal((n, COMMON))
-    x, y = (
-        strength * common @ rng.standard_normal((COMMON, d)) / 2 + rng.standard_normal((n, d)) for d in dimensions
-    )
+    x, y = (strength * common @ rng.standard_normal((COMMON, d)) / 2 + rng.standard_normal((n, d)) for d in dimensions)
     return x, y
 
 

@@ -1,6 +1,7 @@
 """Do two language models represent the same things? Feature pairs, similarity measures, and nulls that hold."""
 
 from . import filters as filters
+from . import rematch as rematch
 from . import similarity as similarity
 from ._core import __version__ as __version__
 from .activations import FeatureActivations as FeatureActivations
@@ -23,8 +24,10 @@ from .matching import match as match
 from .multiplicity import correlation_by_multiplicity as correlation_by_multiplicity
 from .multiplicity import hubs as hubs
 from .nulls import Score as Score
+from .nulls import draw_test as draw_test
 from .nulls import permutation_test as permutation_test
 from .pairs import Pairs as Pairs
+from .procedure import Procedure as Procedure
 from .robustness import convergence as convergence
 from .robustness import split_half as split_half
 from .settings import Settings as Settings
@@ -32,3 +35,5 @@ from .shards import ActivationShards as ActivationShards
 from .sides import Side as Side
 from .sides import load_side as load_side
 from .soft import soft_match as soft_match
+from .token_conditional import TokenConditional as TokenConditional
+from .token_conditional import token_conditional as token_conditional

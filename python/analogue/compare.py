@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .comparison import MATCHED, Comparison, paired_rows
 from .direction_matches import DirectionMatches
@@ -18,10 +19,13 @@ from .matching import match
 from .multiplicity import BANDS, correlation_by_multiplicity, hubs, multiplicity_bands
 from .nulls import Score
 from .pairs import Pairs
+from .procedure import Procedure
 from .robustness import convergence, split_half
-from .scoring import score_pairs
-from .settings import Settings, settings_or_default
+from .scored import Scoring
+from .scoring import score_pairs, score_redrawn
+from .settings import REDRAWN, Settings, settings_or_default
 from .spaces import FeatureSpace
+from .token_conditional import token_conditional
 
 Progress = Callable[[str, int, int], None]
 
@@ -63,11 +67,11 @@ def compare_spaces(
     rows = "decoder" if a.has_decoder and b.has_decoder else "activations"
     directions = paired_rows(spaces, pairs, rows)
 
-    rates = {side: space.firing_rates() for side, space in spaces.items()}
-    scoring = score_pairs(pairs, labels, directions, settings, rates, progress=progress)
+    scoring = _scoring(spaces, pairs, rows, directions, settings, matching, progress)
     same_null = replace(settings, null=scoring.null.name)
 
     def scored(part: Pairs) -> dict[str, Score]:
+        rates = _rates(spaces)
         return score_pairs(part, labels, paired_rows(spaces, part, rows), same_null, rates, adjust=False).scores
 
     again = {**settings.rule, **matching, "filters": stages}
@@ -75,9 +79,7 @@ def compare_spaces(
     return Comparison(
         spaces=spaces,
         pairs=pairs,
-        scores=scoring.scores,
-        null=scoring.null,
-        rate_adjusted=scoring.rate_adjusted,
+        scoring=scoring,
         rows=rows,
         directions=directions,
         matched=_matched(matches, choices),
@@ -125,7 +127,7 @@ def scores_by_multiplicity(
     same_null = replace(comparison.settings, null=comparison.null.name)
     rates = None
     if same_null.null == "stratified":
-        rates = {key: space.firing_rates() for key, space in comparison.spaces.items()}
+        rates = _rates(comparison.spaces)
     scores = {}
     for band, name in enumerate(names):
         inside = np.flatnonzero(band_of == band)
@@ -133,6 +135,40 @@ def scores_by_multiplicity(
         part = comparison.pairs.select(inside)
         scores[name] = score_pairs(part, comparison.labels, rows, same_null, rates, adjust=False).scores
     return scores
+
+
+def _scoring(
+    spaces: Mapping[str, FeatureSpace],
+    pairs: Pairs,
+    rows: str,
+    directions: Mapping[str, NDArray[np.float32]],
+    settings: Settings,
+    matching: Mapping[str, Any],
+    progress: Progress | None,
+) -> Scoring:
+    """Score pairs under their null, and test their mean correlation where the settings ask for it."""
+    labels = (spaces["a"].labels, spaces["b"].labels)
+    if settings.null not in REDRAWN and settings.token_null is None:
+        return score_pairs(pairs, labels, directions, settings, _rates(spaces), progress=progress)
+    acts = [space.recorded_activations() for space in spaces.values()]
+    of_all = [np.empty((a.n_features, 0)) if s.directions is None else s.directions for a, s in zip(acts, spaces.values(), strict=True)]
+    bare = settings.filters(*labels, bands=False)
+    procedure = Procedure(*acts, *of_all, **settings.rule, filters=bare, matching=matching)
+    if settings.null not in REDRAWN:
+        scoring = score_pairs(pairs, labels, directions, settings, _rates(spaces), progress=progress)
+    elif rows == "activations":
+        raise ValueError(f"null={settings.null} needs decoder rows on both sides, and these pairs have activations only")
+    else:
+        scoring = score_redrawn(procedure, pairs, labels, settings, progress)
+    if settings.token_null is None:
+        return scoring
+    shown = None if progress is None else lambda done, total: progress("token-conditional null", done, total)
+    found = token_conditional(procedure, draws=settings.token_null, seed=settings.seed, progress=shown)
+    return replace(scoring, token_null=found)
+
+
+def _rates(spaces: Mapping[str, FeatureSpace]) -> dict[str, NDArray[np.float64]]:
+    return {side: space.firing_rates() for side, space in spaces.items()}
 
 
 def _matched(matches: Matches, choices: Mapping[str, Pairs]) -> dict[str, Any]:

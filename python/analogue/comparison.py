@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 
 from .files import read_json, write_json
 from .labels import Labels
-from .nulls import RATE_ADJUSTED, Score
+from .nulls import Score
 from .pairs import Pairs, Stage
 from .robustness import SplitHalf
 from .runs import MANIFEST, RUN_FORMAT, checked, new_run, open_run, read_arrays, versions, write_arrays
-from .scoring import ChosenNull
+from .scored import ChosenNull, Scoring
 from .settings import Settings
 from .spaces import FeatureSpace, Store
+from .token_conditional import TokenConditional
 from .verdict import Verdict, verdict
 
 if TYPE_CHECKING:
     import pyarrow
 
-_ADJUSTED = "rate_adjusted_"  # what the names of such draws begin with
 _OWN_KEYS = {"format", "versions", "sites", "rows", "metric", "settings", "stages", "features", "stores", "files"}
 MATCHED = (
     "candidates",
@@ -46,13 +46,9 @@ class Comparison:
         What was compared.
     pairs : Pairs
         Kept pairs, with every stage and what it dropped.
-    scores : dict of str to Score
-        By measure.
-    null : ChosenNull
-        The null of the scores, why it was taken, and the sibling groups of the pairs.
-    rate_adjusted : dict of str to Score
-        The same scores after either side's log firing rate was regressed out of its rows: where they fall far below,
-        the sides agree along an axis of firing rate.
+    scoring : Scoring
+        The null that was chosen, the scores under it, and what else is tested; ``scores``, ``null``, ``rate_adjusted``
+        and ``token_null`` are its parts.
     rows : {"decoder", "activations"}
         What was scored: decoder directions, or activations over kept tokens where a side has no decoder.
     directions : dict of {"a", "b"} to ndarray, shape (n, d), or None
@@ -79,9 +75,7 @@ class Comparison:
 
     spaces: dict[str, FeatureSpace]
     pairs: Pairs
-    scores: dict[str, Score]
-    null: ChosenNull
-    rate_adjusted: dict[str, Score]
+    scoring: Scoring
     rows: str
     directions: dict[str, NDArray[np.float32]] | None
     matched: dict[str, Any]
@@ -97,6 +91,26 @@ class Comparison:
     def labels(self) -> tuple[Labels, Labels]:
         """The labels of side A and of side B."""
         return self.spaces["a"].labels, self.spaces["b"].labels
+
+    @property
+    def scores(self) -> dict[str, Score]:
+        """The score of every measure."""
+        return self.scoring.scores
+
+    @property
+    def null(self) -> ChosenNull:
+        """The null of the scores, and why it was taken."""
+        return self.scoring.null
+
+    @property
+    def rate_adjusted(self) -> dict[str, Score]:
+        """The score of every measure with the firing rate regressed out of the rows."""
+        return self.scoring.rate_adjusted
+
+    @property
+    def token_null(self) -> TokenConditional | None:
+        """Mean r against what the token's identity explains, where the settings ask for it."""
+        return self.scoring.token_null
 
     @property
     def matched_by(self) -> str:
@@ -143,7 +157,7 @@ class Comparison:
             "assignment": optimum,
             "directions": self.direction_match,
             "split_half": None if self.split_half is None else asdict(self.split_half),
-            "null": asdict(self.null),
+            **self.scoring.summary(),
             "verdict": self.verdict.to_dict(),
         }
 
@@ -214,7 +228,7 @@ class Comparison:
             pq.write_table(self.multiplicity[side], folder / f"multiplicity_{side}.parquet")
         if self.convergence is not None:
             pq.write_table(self.convergence, folder / "convergence.parquet")
-        write_arrays(folder / "nulls.npz", self._draws())
+        write_arrays(folder / "nulls.npz", self.scoring.draws())
         if self.rows == "decoder" and self.directions is not None:
             write_arrays(folder / "directions.npz", self.directions)
         manifest = {
@@ -231,11 +245,6 @@ class Comparison:
         }
         write_json(folder / MANIFEST, manifest)
 
-    def _draws(self) -> dict[str, NDArray[np.float64]]:
-        sets = (("", self.scores), (_ADJUSTED, self.rate_adjusted))
-        listed = ((prefix + name, score) for prefix, scores in sets for name, score in scores.items())
-        return {name: score.draws for name, score in listed if score.draws is not None}
-
     @classmethod
     def load(cls, directory: str | Path) -> Comparison:
         """Read a run folder back; every file that is read is compared with its hash in the manifest."""
@@ -250,11 +259,7 @@ class Comparison:
             return pq.read_table(checked(folder, f"{name}.parquet", manifest))
 
         draws = read_arrays(checked(folder, "nulls.npz", manifest))
-        scores: dict[str, dict[str, Score]] = {"": {}, _ADJUSTED: {}}
-        for stored in read_json(checked(folder, "scores.json", manifest)):
-            prefix = _ADJUSTED if stored["null"].endswith(RATE_ADJUSTED.name) else ""
-            name = stored["measure"]
-            scores[prefix][name] = Score.from_dict(stored, draws=draws.get(prefix + name))
+        scores = read_json(checked(folder, "scores.json", manifest))
         summary = read_json(checked(folder, "summary.json", manifest))
         spaces = {
             side: FeatureSpace.read(folder, site, manifest["stores"][side], manifest["features"][side])
@@ -269,9 +274,7 @@ class Comparison:
         return cls(
             spaces=spaces,
             pairs=pairs,
-            scores=scores[""],
-            null=ChosenNull(**summary["null"]),
-            rate_adjusted=scores[_ADJUSTED],
+            scoring=Scoring.from_saved(scores, summary, draws),
             rows=manifest["rows"],
             directions=directions,
             matched={name: summary[name] for name in MATCHED},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,70 +11,18 @@ from numpy.typing import NDArray
 from .labels import Labels
 from .nulls import Score, movable, one_per_token, permutation_test, sibling_groups
 from .pairs import Pairs
+from .procedure import Procedure
+from .rematch import shift, subset
+from .scored import LEAST_MOVABLE, ChosenNull, Scoring
 from .settings import AUTO, Settings
 from .tokens import shared_ids
 
 Sides = tuple[Labels, Labels]
 Rows = Mapping[str, NDArray[np.float32]]
 Rates = Mapping[str, NDArray[np.float64]]
+Progress = Callable[[str, int, int], None]
 
-_LEAST_MOVABLE = 0.5  # of the rows, for a permutation of whole groups to say something
 _STRATA = 5
-
-
-@dataclass(frozen=True)
-class ChosenNull:
-    """The null that pairs were scored under, and what their sibling groups are.
-
-    Siblings are features of one dictionary with the same top token: alike in their own model, whatever the other does.
-    A sibling group holds pairs that are joined by siblings or repeats on either side.
-
-    Attributes
-    ----------
-    name : str
-        The row null, see `permutation_test`.
-    reason : str
-        Why this one.
-    pairs, scored : int
-        Pairs that were kept, and those of them that the null scores: under "one-per-token" the best of every top token.
-    groups, largest_group : int
-        Sibling groups of the kept pairs, and the pairs of the largest.
-    with_siblings : int
-        Pairs that are not alone in their group.
-    rows_movable : float
-        Share of the pairs whose group has another of its size to change places with.
-    """
-
-    name: str
-    reason: str
-    pairs: int
-    scored: int
-    groups: int
-    largest_group: int
-    with_siblings: int
-    rows_movable: float
-
-    @property
-    def caveat(self) -> str | None:
-        """One sentence where the null does not hold for these pairs, or cannot say much, else None."""
-        if self.name == "pairing" and self.with_siblings:
-            return (
-                f"{self.with_siblings} of {self.pairs} pairs have siblings (features of one token, alike in their own "
-                "model) or repeat a feature, and the pairing null does not hold for these: a never-trained model "
-                "reaches CKA z = 4 on assignment pairs, 24 on pairs of many to one"
-            )
-        if self.name == "siblings" and self.rows_movable < _LEAST_MOVABLE:
-            return f"only {self.rows_movable:.0%} of the pairs can change places, so a large p says little"
-        return None
-
-
-@dataclass(frozen=True, eq=False)
-class Scoring:
-    """Scores by measure, the same after the firing rate was regressed out of the rows, and their null."""
-
-    null: ChosenNull
-    scores: dict[str, Score]
-    rate_adjusted: dict[str, Score]
 
 
 def groups_of(pairs: Pairs, labels: Sides) -> NDArray[np.int64]:
@@ -107,7 +55,7 @@ def choose_null(pairs: Pairs, labels: Sides, settings: Settings) -> ChosenNull:
         name, reason = "one-per-token", "closed forms hold for rows that move one by one"
     elif settings.pairs != "mutual":
         name, reason = "one-per-token", f"{settings.pairs} pairs have many siblings, and it has more power on them"
-    elif found.rows_movable < _LEAST_MOVABLE:
+    elif found.rows_movable < LEAST_MOVABLE:
         name, reason = "one-per-token", f"only {share}"
     else:
         name, reason = "siblings", f"mutual pairs, and {share}"
@@ -131,7 +79,7 @@ def score_pairs(
     rates: Rates | None = None,
     *,
     adjust: bool = True,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Scoring:
     """Score pairs under the null that the settings ask for or that fits.
 
@@ -176,6 +124,31 @@ def score_pairs(
     scores = test("permutations", None)
     again = test("permutations without firing rate", own_rates) if adjust and own_rates is not None else {}
     return Scoring(null, scores, again)
+
+
+def score_redrawn(
+    procedure: Procedure, pairs: Pairs, labels: Sides, settings: Settings, progress: Progress | None = None
+) -> Scoring:
+    """Score pairs under a null that makes other rows: "shift" (studentised) or "subset", see `analogue.rematch`.
+
+    At most as many draws as the settings have permutations, or as the null has.
+    """
+    redraw = shift(procedure) if settings.null == "shift" else subset(procedure, max(1, len(pairs)))
+    scores = redraw.test(
+        *procedure.rows(pairs),
+        settings.measures,
+        draws=min(int(settings.permutations), redraw.most or int(settings.permutations)),
+        seed=settings.seed,
+        studentised=settings.null == "shift",
+        min_pairs=settings.min_pairs,
+        progress=None if progress is None else lambda done, total: progress("draws", done, total),
+    )
+    null = choose_null(pairs, labels, settings)
+    found = [r for r in redraw.mean_correlation if r is not None]
+    if found:
+        made = f"its draws made {np.mean(redraw.pairs):.0f} pairs on average, of mean r {np.mean(found):.3f}"
+        null = replace(null, reason=f"{null.reason}; {made}")
+    return Scoring(null, scores, {})
 
 
 def _tokens(pairs: Pairs, labels: Sides) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -3,6 +3,9 @@
 from .definitions import NULLS as NULLS
 from .definitions import RATE_ADJUSTED as RATE_ADJUSTED
 from .definitions import Null as Null
+from .draws import Draw as Draw
+from .draws import TooFewError as TooFewError
+from .draws import draw_test as draw_test
 from .groups import Movable as Movable
 from .groups import movable as movable
 from .groups import one_per_token as one_per_token

@@ -86,7 +86,7 @@ def permutation_test(
         If a name is unknown, a number is out of range, the null lacks its groups or strata, would not use them or has
         no closed form, the sides differ in rows, or a value is NaN or infinite.
     """
-    names = _measure_names(measures)
+    names = measure_names(measures)
     _checks.choice("null", null, NULLS)
     if _checks.choice("method", method, METHODS) == "analytic" and null not in _CLOSED:
         raise ValueError(f"method='analytic' wants null to be one of {', '.join(_CLOSED)}, got {null!r}")
@@ -271,7 +271,8 @@ def _number_of_permutations(permutations: int | str, n: int) -> int:
     return _checks.integer("permutations", permutations, minimum=1)
 
 
-def _measure_names(measures: str | Iterable[str]) -> list[str]:
+def measure_names(measures: str | Iterable[str]) -> list[str]:
+    """Return the names of one measure or several, each once; unknown ones are refused."""
     names = [measures] if isinstance(measures, str) else list(dict.fromkeys(measures))
     if not names:
         raise ValueError(f"measures must name at least one of {', '.join(MEASURES)}, got none")

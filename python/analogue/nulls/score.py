@@ -67,6 +67,8 @@ class Score:
         Share of the rows whose group has another one to change places with, likewise.
     fallback : str or None
         Why closed forms were asked for and permutations taken.
+    note : str or None
+        What must be known to read the score, in one sentence.
     insufficient : str or None
         Why there is no score; then every number of the score is None.
     draws : ndarray of float64, shape (R,), or None
@@ -99,6 +101,7 @@ class Score:
     largest_group: int | None = None
     rows_movable: float | None = None
     fallback: str | None = None
+    note: str | None = None
     insufficient: str | None = None
     draws: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
 
