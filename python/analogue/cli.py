@@ -21,8 +21,8 @@ from .nulls.permutations import METHODS, ORIGINAL
 from .rules import RULES
 from .runs import check_target
 from .settings import ASSIGNMENT_TOP, NULL_NAMES, Settings
-from .similarity import MEASURES
 from .sides import load_side, shared_context_length
+from .similarity import MEASURES
 
 app = typer.Typer(
     help="Do two language models represent the same things?",
@@ -137,9 +137,9 @@ def compare_command(
     token_null: Annotated[
         int | None, typer.Option(help="Draws of the token-conditional null of mean r, each matched again.")
     ] = None,
-    measures: Annotated[
-        str, typer.Option(help=f"Measures, with commas between: {', '.join(MEASURES)}.")
-    ] = ",".join(_DEFAULTS.measures),
+    measures: Annotated[str, typer.Option(help=f"Measures, with commas between: {', '.join(MEASURES)}.")] = ",".join(
+        _DEFAULTS.measures
+    ),
     min_pairs: Annotated[int, typer.Option(help="With fewer pairs there is no score.")] = _DEFAULTS.min_pairs,
     split_half: Annotated[
         bool, typer.Option("--split-half", help="Match on half of the documents, correlate on the other half.")

@@ -148,23 +148,39 @@ def _scoring(
 ) -> Scoring:
     """Score pairs under their null, and test their mean correlation where the settings ask for it."""
     labels = (spaces["a"].labels, spaces["b"].labels)
-    if settings.null not in REDRAWN and settings.token_null is None:
-        return score_pairs(pairs, labels, directions, settings, _rates(spaces), progress=progress)
-    acts = [space.recorded_activations() for space in spaces.values()]
-    of_all = [np.empty((a.n_features, 0)) if s.directions is None else s.directions for a, s in zip(acts, spaces.values(), strict=True)]
-    bare = settings.filters(*labels, bands=False)
-    procedure = Procedure(*acts, *of_all, **settings.rule, filters=bare, matching=matching)
-    if settings.null not in REDRAWN:
-        scoring = score_pairs(pairs, labels, directions, settings, _rates(spaces), progress=progress)
-    elif rows == "activations":
-        raise ValueError(f"null={settings.null} needs decoder rows on both sides, and these pairs have activations only")
+    if settings.null in REDRAWN and rows == "activations":
+        raise ValueError(
+            f"null={settings.null} needs decoder rows on both sides, and these have activations only"
+        )
+    if settings.null in REDRAWN:
+        scoring = score_redrawn(_procedure(spaces, settings, matching), pairs, labels, settings, progress)
     else:
-        scoring = score_redrawn(procedure, pairs, labels, settings, progress)
+        scoring = score_pairs(pairs, labels, directions, settings, _rates(spaces), progress=progress)
     if settings.token_null is None:
         return scoring
     shown = None if progress is None else lambda done, total: progress("token-conditional null", done, total)
+    procedure = _procedure(spaces, settings, matching)
     found = token_conditional(procedure, draws=settings.token_null, seed=settings.seed, progress=shown)
     return replace(scoring, token_null=found)
+
+
+def _procedure(spaces: Mapping[str, FeatureSpace], settings: Settings, matching: Mapping[str, Any]) -> Procedure:
+    """Return the way from activations to rows, without the correlation bands, which a null would hardly pass."""
+    a, b = spaces["a"], spaces["b"]
+    acts_a, acts_b = a.recorded_activations(), b.recorded_activations()
+    # Without a decoder no rows are asked for.
+    rows_a, rows_b = (
+        np.empty((space.labels.n_features, 0)) if space.directions is None else space.directions for space in (a, b)
+    )
+    return Procedure(
+        acts_a,
+        acts_b,
+        rows_a,
+        rows_b,
+        **settings.rule,
+        filters=settings.filters(a.labels, b.labels, bands=False),
+        matching=matching,
+    )
 
 
 def _rates(spaces: Mapping[str, FeatureSpace]) -> dict[str, NDArray[np.float64]]:

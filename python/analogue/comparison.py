@@ -178,7 +178,7 @@ class Comparison:
     def score_records(self, scores: Mapping[str, Score]) -> list[dict[str, Any]]:
         """Return scores of these pairs as plain JSON values, with what the pairs and the rows were."""
         beyond = "share_given_token_above_0.1"
-        kind = {"pairs_kind": self.settings.pairs, "rows": self.rows, "null_reason": self.null.reason}
+        kind: dict[str, Any] = {"pairs_kind": self.settings.pairs, "rows": self.rows, "null_reason": self.null.reason}
         kind |= {"caveat": self.caveat, beyond: self.summary[beyond]}
         return [kind | score.to_dict() for score in scores.values()]
 

@@ -86,8 +86,8 @@ class Explanation:
 def explain(comparison: Comparison, measure: str = "cka", *, near_cosine: float = 0.99) -> Explanation:
     """Say which pairs, and which groups of alike pairs, a score of a comparison hangs on.
 
-    Groups are near-copies (both sides' rows point the same way), repeats of a feature, and siblings. Only pairs that were
-    scored are looked at: under "one-per-token" the best of every top token, which have neither repeats nor siblings.
+    Groups are near-copies (both sides' rows point the same way), repeats of a feature, and siblings. Only pairs that
+    were scored are looked at: under "one-per-token" the best of every top token, without repeats or siblings.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ class Grid:
         return places if self.control is None else places | {"control": self.control}
 
     def records(self) -> list[dict[str, Any]]:
-        """Return the rows of ``grid.parquet``: one for each cell and measure, the control's last, see `cell_records`."""
+        """Return the rows of ``grid.parquet``: one a cell and measure, the control's last, see `cell_records`."""
         return cell_records({"cell": self.cells.values(), "control": [] if self.control is None else [self.control]})
 
     def to_dict(self) -> dict[str, Any]:

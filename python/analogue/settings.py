@@ -171,7 +171,9 @@ class Settings:
 
     def _check_redrawn(self) -> None:
         if self.by == "directions" or self.convergence or self.stop is not None or self.permutations == ORIGINAL:
-            raise ValueError(f"null={self.null} needs by=activations, a number of permutations, no stop, no convergence")
+            raise ValueError(
+                f"null={self.null} needs by=activations, a number of permutations, no stop, no convergence"
+            )
         others = [measure for measure in self.measures if measure not in _STUDENTISED]
         if self.null == "shift" and others:
             wanted = ", ".join(_STUDENTISED)

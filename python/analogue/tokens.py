@@ -65,7 +65,7 @@ def top_token_texts(acts: Activations, corpus: Corpus) -> list[str | None]:
         The text.
     """
     tokens = top_tokens(acts)
-    if acts.document_ids is None or acts.positions is None:
+    if acts.token_ids is None or acts.document_ids is None or acts.positions is None:
         raise ValueError("acts must carry document_ids and positions, got none; capture them from the corpus")
     ids, first = np.unique(acts.token_ids, return_index=True)
     texts: dict[int, str | None] = {-1: None}

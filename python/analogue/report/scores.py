@@ -8,7 +8,7 @@ from ..comparison import Comparison
 from ..grid import Grid
 from ..nulls import Score
 from ..verdict import EFFECT, VOTES
-from .layout import matched_by, name_of, new_table, note_below, number
+from .layout import matched_by, new_table, note_below, number
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,9 +48,7 @@ def token_nulls(named: dict[str, Comparison]) -> Table:
             null = "-" if found.null_mean is None else f"{number(found.null_mean)}±{number(found.null_std)}"
             beyond = (found.mean_given_token, found.null_mean_given_token)
             tested = (number(found.z, ".1f"), number(found.p_value, ".2g"))
-            table.add_row(
-                name, str(found.pairs), number(found.mean_correlation), null, *tested, *map(number, beyond)
-            )
+            table.add_row(name, str(found.pairs), number(found.mean_correlation), null, *tested, *map(number, beyond))
     return table
 
 
@@ -116,7 +114,7 @@ def verdicts(named: dict[str, Comparison]) -> Table:
 def many_cells(grid: Grid) -> Table:
     """Show the p-values of a grid adjusted for its number of cells, and what the best cell is worth."""
     table = new_table(
-        "p over all cells: of one cell, false discovery rate (BH; BY under any dependence), and of the best cell (Sidak)",
+        "p of a cell, its false discovery rate over all cells (BH; BY if they share much), the best cell's (Sidak)",
         ("measure", "A x B"),
         ("p", "BH", "BY", "Sidak"),
     )

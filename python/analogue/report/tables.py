@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def tables(result: Comparison | Grid, top: int = 8) -> Iterator[Table]:
-    """Yield the tables of a result: what was matched, row counters, best pairs, hubs, robustness, nulls, scores, verdicts.
+    """Yield the tables of a result: what was matched, row counters, pairs, hubs, robustness, nulls, scores, verdicts.
 
     Parameters
     ----------
@@ -113,9 +113,7 @@ def _best_pairs(comparison: Comparison, top: int) -> Table:
         a, b = int(pairs.feature_a[row]), int(pairs.feature_b[row])
         given = None if pairs.correlation_given_token is None else pairs.correlation_given_token[row]
         tokens = (" ".join(map(repr, labels.tokens(f)[:3])) for labels, f in ((labels_a, a), (labels_b, b)))
-        table.add_row(
-            *map(escape, tokens), str(a), str(b), number(pairs.correlation[row], ".2f"), number(given, ".2f")
-        )
+        table.add_row(*map(escape, tokens), str(a), str(b), number(pairs.correlation[row], ".2f"), number(given, ".2f"))
     return table
 
 
