@@ -19,6 +19,7 @@ from .grid import load_comparison as load_comparison
 from .labels import Labels as Labels
 from .labels import top_contexts as top_contexts
 from .labels import top_positions as top_positions
+from .leverage import leverage as leverage
 from .matches import Matches as Matches
 from .matching import match as match
 from .multiplicity import correlation_by_multiplicity as correlation_by_multiplicity

@@ -149,9 +149,7 @@ def _scoring(
     """Score pairs under their null, and test their mean correlation where the settings ask for it."""
     labels = (spaces["a"].labels, spaces["b"].labels)
     if settings.null in REDRAWN and rows == "activations":
-        raise ValueError(
-            f"null={settings.null} needs decoder rows on both sides, and these have activations only"
-        )
+        raise ValueError(f"null={settings.null} needs decoder rows on both sides, and these have activations only")
     if settings.null in REDRAWN:
         scoring = score_redrawn(_procedure(spaces, settings, matching), pairs, labels, settings, progress)
     else:

@@ -6,7 +6,8 @@ import math
 from statistics import NormalDist
 
 from ..similarity import Prepared
-from ..similarity.cca import Subspaces
+from ..similarity.cca import SquaredSubspaces, Subspaces
+from ..similarity.gram import Kernels
 from ..similarity.mantel import Mantel
 from .moments import Moments as Moments
 from .moments import cca_r2_moments as cca_r2_moments
@@ -29,6 +30,10 @@ def closed_form(prepared: Prepared) -> Moments | None:
         return mantel_moments(prepared.a, prepared.b)
     if isinstance(prepared, Subspaces):
         return svcca_moments(prepared.qx, prepared.qy)
+    if isinstance(prepared, SquaredSubspaces):
+        return cca_r2_moments(prepared.qx, prepared.qy)
+    if isinstance(prepared, Kernels):
+        return kernel_moments(prepared.k, prepared.l)
     return None
 
 

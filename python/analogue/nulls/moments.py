@@ -57,7 +57,8 @@ def mantel_moments(a: ArrayLike, b: ArrayLike) -> Moments:
     Raises
     ------
     ValueError, TypeError
-        If a matrix is not square, of another size than the other, not symmetric, not zero on its diagonal or not finite.
+        If a matrix is not square, of another size than the other, not symmetric, not zero on its diagonal, or not
+        finite.
     """
     matrix_a, matrix_b = _square_pair(("a", a), ("b", b))
     for name, matrix in (("a", matrix_a), ("b", matrix_b)):

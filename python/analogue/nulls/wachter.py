@@ -16,9 +16,9 @@ def svcca_moments(qx: ArrayLike, qy: ArrayLike) -> Moments:
     """Return the mean and variance of the mean canonical correlation over all row permutations, asymptotically.
 
     The squared correlations of two unrelated subspaces of dimensions kx and ky among n - 1 follow Wachter's law (1980)
-    between two edges. The sum of their roots has its integral as mean, plus a term at the edges that does not grow with n,
-    and the variance of the central limit theorem, a sum over Chebyshev coefficients (Johansson 1998, the real case). The
-    variance is multiplied by the leverage factor: that of the sum of their squares, exactly and for these rows
+    between two edges. The sum of their roots has its integral as mean, plus a term at the edges that does not grow with
+    n, and the variance of the central limit theorem, a sum over Chebyshev coefficients (Johansson 1998, the real case).
+    The variance is multiplied by the leverage factor: that of the sum of their squares, exactly and for these rows
     (`cca_r2_moments`), over its value in the limit.
 
     Parameters

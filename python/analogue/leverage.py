@@ -1,0 +1,266 @@
+"""Leverage: which pairs, and which groups of alike pairs, a score hangs on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _checks
+from .similarity import MEASURES, UndefinedError, paired_rows
+from .similarity.left_out import EXACT, LEFT_OUT
+
+NEAR_COPIES = "near-copies"
+_BLOCK = 1024  # rows of a cosine matrix held at once
+
+Labels = NDArray[np.int64]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class GroupLeverage:
+    """What a score is without one group of pairs.
+
+    Attributes
+    ----------
+    kinds : tuple of str
+        Why these pairs are a group: ``near-copies``, and the names given to `leverage`; several where they agree.
+    rows : ndarray of int64
+        Its pairs, ascending; at least two.
+    without : float or None
+        The measure on all other pairs; None where it is undefined on them.
+    influence : float or None
+        The score on all pairs less ``without``: positive for a group that lifts the score.
+    exact : bool
+        Whether ``without`` is the measure itself, not its fast form.
+    """
+
+    kinds: tuple[str, ...]
+    rows: Rows
+    without: float | None
+    influence: float | None
+    exact: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Leverage:
+    """What a score is without each pair, and without each group of alike pairs.
+
+    Attributes
+    ----------
+    measure : str
+        Name in `similarity.MEASURES`.
+    observed : float
+        The measure on all n pairs.
+    without : ndarray of float64, shape (n,)
+        The measure on all pairs but one; NaN where it is undefined on them.
+    influence : ndarray of float64, shape (n,)
+        ``observed - without``: positive for a pair that lifts the score.
+    exact : ndarray of bool, shape (n,)
+        Where ``without`` is the measure itself, not its fast form.
+    order : ndarray of int64, shape (n,)
+        The pairs, largest influence of either sign first, lowest index first on ties.
+    groups : tuple of GroupLeverage
+        Largest influence of either sign first; groups whose rest is undefined last.
+    """
+
+    measure: str
+    observed: float
+    without: NDArray[np.float64]
+    influence: NDArray[np.float64]
+    exact: NDArray[np.bool_]
+    order: Rows
+    groups: tuple[GroupLeverage, ...]
+
+
+def leverage(
+    x: ArrayLike,
+    y: ArrayLike,
+    measure: str = "cka",
+    groups: Mapping[str, ArrayLike] | None = None,
+    *,
+    near_cosine: float = 0.99,
+    recomputed: int = 20,
+) -> Leverage:
+    """Return how a score changes when single pairs, and groups of alike pairs, are left out.
+
+    Leaving out one of several copies of a pair hardly changes a score that hangs on all of them, so near-copies and the
+    groups given are also left out together. ``cka`` is exact, all pairs in O(n^2). ``rsa`` keeps the ranks of all pairs
+    instead of ranking the rest anew. ``svcca`` and ``svcca_capped`` keep the directions of all pairs and correct their
+    bases; that serves to rank, and the ``recomputed`` pairs and groups of largest influence are computed again. Every
+    other measure is computed again for every pair and group.
+
+    Parameters
+    ----------
+    x, y : array_like, shapes (n, d_x) and (n, d_y)
+        Paired features as rows, decoder dimensions as columns.
+    measure : str
+        Name in `similarity.MEASURES`.
+    groups : mapping of str to array_like of int, shape (n,), optional
+        For every kind of group the label of each pair's group: ``{"repeats": repeats(feature_a, feature_b),
+        "siblings": nulls.sibling_groups(...)}``. Groups of one pair are left aside. ``near-copies`` is always added.
+    near_cosine : float
+        Pairs whose rows have a larger cosine than this on both sides are near-copies, see `near_copies`.
+    recomputed : int
+        Pairs and groups that are computed again where the fast form only ranks; 0 for none.
+
+    Returns
+    -------
+    Leverage
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a name is unknown, a number is out of range, the sides or labels differ in rows, or a value is NaN or
+        infinite; `UndefinedError`, a ValueError, if the measure has no value on all pairs.
+    """
+    name = _checks.choice("measure", measure, MEASURES)
+    again = _checks.integer("recomputed", recomputed, minimum=0)
+    x, y = paired_rows(x, y)
+    n = len(x)
+    kinds: dict[str, Labels] = {NEAR_COPIES: near_copies(x, y, near_cosine)}
+    for kind, labels in (groups or {}).items():
+        kinds[kind] = _labels(f"groups[{kind!r}]", labels, n)
+    prepared = MEASURES[name].prepare(x, y)
+    observed = prepared.observed
+    sets, names = _sets(kinds)
+
+    def left_out(rows: Sequence[Rows]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        if name not in LEFT_OUT:
+            return _recomputed(name, x, y, rows), np.ones(len(rows), dtype=bool)
+        without = LEFT_OUT[name](prepared, rows)
+        exact = np.full(len(rows), name in EXACT)
+        if name in _RANKED:
+            largest = _by_influence(observed - without)[:again]
+            without[largest] = _recomputed(name, x, y, [rows[index] for index in largest])
+            exact[largest] = True
+        return without, exact
+
+    without, exact = left_out([np.array([row]) for row in range(n)])
+    group_without, group_exact = left_out(sets)
+    found = [
+        GroupLeverage(
+            tuple(kinds_of),
+            rows,
+            None if np.isnan(rest) else float(rest),
+            None if np.isnan(rest) else observed - float(rest),
+            bool(known),
+        )
+        for rows, kinds_of, rest, known in zip(sets, names, group_without, group_exact, strict=True)
+    ]
+    order = _by_influence(observed - group_without)
+    influence = observed - without
+    return Leverage(
+        name, observed, without, influence, exact, _by_influence(influence), tuple(found[index] for index in order)
+    )
+
+
+def near_copies(x: ArrayLike, y: ArrayLike, cosine: float = 0.99) -> Labels:
+    """Return the group of each pair under: the rows of two pairs have a larger cosine than this on both sides.
+
+    Connected components, so the ends of a chain may be further apart. A zero row has no direction and copies none.
+
+    Parameters
+    ----------
+    x, y : array_like, shapes (n, d_x) and (n, d_y)
+        Paired features as rows.
+    cosine : float
+        Between -1 and 1.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Labels from 0, in the order of each group's first pair.
+    """
+    if not -1 <= cosine <= 1:
+        raise ValueError(f"cosine must be between -1 and 1, got {cosine!r}")
+    sides = [_directions(rows) for rows in paired_rows(x, y)]
+    first, second = [], []
+    for start in range(0, len(sides[0]), _BLOCK):
+        near = np.logical_and(*[rows[start : start + _BLOCK] @ rows[: start + _BLOCK].T > cosine for rows in sides])
+        here, there = np.nonzero(near)
+        first.append(here + start)
+        second.append(there)
+    return _components(len(sides[0]), np.concatenate(first), np.concatenate(second))
+
+
+def repeats(feature_a: ArrayLike, feature_b: ArrayLike) -> Labels:
+    """Return the group of each pair under: two pairs have the same feature of A, or the same feature of B.
+
+    Parameters
+    ----------
+    feature_a, feature_b : array_like of int, shape (n,)
+        Features of each pair.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Labels from 0, in the order of each group's first pair.
+    """
+    a = _checks.array("feature_a", feature_a, ndim=1, dtype=np.int64)
+    b = _checks.array("feature_b", feature_b, ndim=1, dtype=np.int64)
+    if len(a) != len(b):
+        raise ValueError(f"feature_a and feature_b must have one entry a pair, got {len(a)} and {len(b)}")
+    links = []
+    for features in (a, b):
+        _, first, inverse = np.unique(features, return_index=True, return_inverse=True)
+        links.append(first[inverse])
+    return _components(len(a), np.tile(np.arange(len(a)), 2), np.concatenate(links))
+
+
+_RANKED = ("svcca", "svcca_capped")  # their fast form says which pairs to compute again
+
+
+def _recomputed(
+    name: str, x: NDArray[np.float64], y: NDArray[np.float64], groups: Sequence[Rows]
+) -> NDArray[np.float64]:
+    """Return the measure computed anew without each group of rows; NaN where it has no value."""
+    found = np.full(len(groups), np.nan)
+    for index, rows in enumerate(groups):
+        try:
+            found[index] = MEASURES[name].prepare(np.delete(x, rows, axis=0), np.delete(y, rows, axis=0)).observed
+        except UndefinedError:
+            continue
+    return found
+
+
+def _sets(kinds: Mapping[str, Labels]) -> tuple[list[Rows], list[list[str]]]:
+    """Return the rows of every group of at least two, each once, and the kinds that have it as a group."""
+    found: dict[bytes, tuple[Rows, list[str]]] = {}
+    for kind, labels in kinds.items():
+        order = np.argsort(labels, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
+            if len(rows) > 1:
+                found.setdefault(rows.tobytes(), (rows, []))[1].append(kind)
+    return [rows for rows, _ in found.values()], [names for _, names in found.values()]
+
+
+def _by_influence(influence: NDArray[np.float64]) -> Rows:
+    """Order by size, whatever the sign, lowest index first on ties, undefined last."""
+    return np.argsort(-np.abs(influence), kind="stable")
+
+
+def _directions(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    directions: NDArray[np.float64] = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+    return directions
+
+
+def _components(n: int, first: Rows, second: Rows) -> Labels:
+    """Return the connected component of every node, numbered by first node."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    edges = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(n, n))
+    labels = connected_components(edges, directed=False)[1]
+    _, start, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(start))[inverse].astype(np.int64)
+
+
+def _labels(name: str, labels: ArrayLike, n: int) -> Labels:
+    found: Labels = _checks.array(name, labels, ndim=1, dtype=np.int64)
+    if len(found) != n:
+        raise ValueError(f"{name} must have one label a pair, {n}, got {len(found)}")
+    return found
