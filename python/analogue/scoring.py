@@ -48,17 +48,22 @@ def choose_null(pairs: Pairs, labels: Sides, settings: Settings) -> ChosenNull:
     """
     groups = groups_of(pairs, labels)
     found = movable(groups)
-    share = f"{found.rows_movable:.0%} of the pairs can change places with a sibling group of their size"
     if settings.null != AUTO:
         name, reason = settings.null, "as was asked for"
     elif settings.method == "analytic":
         name, reason = "one-per-token", "closed forms hold for rows that move one by one"
     elif settings.pairs != "mutual":
-        name, reason = "one-per-token", f"{settings.pairs} pairs have many siblings, and it has more power on them"
+        name, reason = "one-per-token", f"{settings.pairs} pairs have many siblings, and it has more power there"
     elif found.rows_movable < LEAST_MOVABLE:
-        name, reason = "one-per-token", f"only {share}"
+        name, reason = (
+            "one-per-token",
+            "less than half of the pairs can change places with a sibling group of their size",
+        )
     else:
-        name, reason = "siblings", f"mutual pairs, and {share}"
+        name, reason = (
+            "siblings",
+            "at least half of the mutual pairs can change places with a sibling group of their size",
+        )
     return ChosenNull(
         name,
         reason,

@@ -61,4 +61,4 @@ def _change(found: dict[str, Any]) -> tuple[str, str]:
 
 
 def _note_ranks(table: Table, found: list[dict[str, Any]]) -> None:
-    note_below(table, ["~: by a fast form that serves to rank"] if not all(row["exact"] for row in found) else [])
+    note_below(table, [("~", "by a fast form that serves to rank")] if not all(row["exact"] for row in found) else [])

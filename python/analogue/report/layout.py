@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..comparison import Comparison
@@ -40,8 +41,18 @@ def number(value: float | None, form: str = ".3f") -> str:
     return "-" if value is None else format(value, f"z{form}")
 
 
-def note_below(table: Table, notes: list[str]) -> None:
-    """Write every note once, below the table."""
-    if notes:
-        table.caption = "\n".join(dict.fromkeys(notes))
+def note_below(table: Table, notes: Iterable[tuple[str, str]]) -> None:
+    """Write every note once, below the table, after the comparisons it is about.
+
+    Parameters
+    ----------
+    notes : iterable of (str, str)
+        The comparison's name and what is said about it; without a name it is about all.
+    """
+    names: dict[str, list[str]] = {}
+    for name, said in notes:
+        names.setdefault(said, []).append(name)
+    lines = [f"{', '.join(dict.fromkeys(about))}: {said}" if any(about) else said for said, about in names.items()]
+    if lines:
+        table.caption = "\n".join(lines)
         table.caption_justify = "left"

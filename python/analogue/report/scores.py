@@ -64,7 +64,7 @@ def nulls(named: dict[str, Comparison]) -> Table:
         null = comparison.null
         sizes = (null.pairs, null.scored, null.groups, null.largest_group)
         table.add_row(name, null.name, *map(str, sizes), f"{null.rows_movable:.0%}")
-        notes.append(f"{name}: {null.name}, {null.reason}")
+        notes.append((name, f"{null.name}, {null.reason}"))
     note_below(table, notes)
     return table
 
@@ -80,15 +80,15 @@ def scores(named: dict[str, Comparison]) -> Table:
         ("A x B", "measure"),
         ("observed", "null", "z", "p", "z without\nrate", "n/kx/ky"),
     )
-    notes: list[str] = []
+    notes: list[tuple[str, str]] = []
     for name, comparison in named.items():
         table.add_section()
-        notes += [] if comparison.caveat is None else [f"{name}: {comparison.caveat}"]
+        notes += [] if comparison.caveat is None else [(name, comparison.caveat)]
         for row, score in enumerate(comparison.scores.values()):
             adjusted = comparison.rate_adjusted.get(score.measure)
             cells = _score_cells(score, None if adjusted is None else adjusted.z)
             table.add_row(name if row == 0 else "", score.measure, *cells)
-            notes += [f"{name}: {note}" for note in _notes(score)]
+            notes += [(name, note) for note in _notes(score)]
     note_below(table, notes)
     return table
 
@@ -106,7 +106,7 @@ def verdicts(named: dict[str, Comparison]) -> Table:
         votes = ((said.p_values or {}).get(vote) for vote in VOTES)
         numbers = (*(number(p, ".2g") for p in votes), number(said.effect), "-" if said.n is None else str(said.n))
         table.add_row(name, said.word or "none", *numbers)
-        notes += [] if said.word is not None else [f"{name}: no verdict, {said.reason}"]
+        notes += [] if said.word is not None else [(name, f"no verdict, {said.reason}")]
     note_below(table, notes)
     return table
 
@@ -114,7 +114,7 @@ def verdicts(named: dict[str, Comparison]) -> Table:
 def many_cells(grid: Grid) -> Table:
     """Show the p-values of a grid adjusted for its number of cells, and what the best cell is worth."""
     table = new_table(
-        "p of a cell, its false discovery rate over all cells (BH; BY if they share much), the best cell's (Sidak)",
+        "p of every cell; adjusted for their number (BH, under any dependence BY); the best cell's (Sidak)",
         ("measure", "A x B"),
         ("p", "BH", "BY", "Sidak"),
     )
@@ -141,4 +141,4 @@ def _score_cells(score: Score, adjusted_z: float | None) -> tuple[str, ...]:
 def _notes(score: Score) -> list[str]:
     if score.insufficient is not None:
         return [f"no score, {score.insufficient}"]
-    return [note for note in (score.warning, score.fallback) if note is not None]
+    return [note for note in (score.warning, score.fallback, score.note) if note is not None]

@@ -214,5 +214,5 @@ def _convergence(name: str, convergence: pyarrow.Table, caveat: str | None) -> T
         scores = (number(row[f"{measure}_z"], ".1f") for measure in measures)
         table.add_row(*map(str, counts), *(number(row[name]) for name in names), *scores)
     few = "of A, of B: candidates (in small parts few features fire often enough); of these: found among their pairs"
-    note_below(table, [few] if caveat is None or not measures else [few, caveat])
+    note_below(table, [("", few)] if caveat is None or not measures else [("", few), ("", caveat)])
     return table
