@@ -179,6 +179,11 @@ class Subspaces(_Bases):
 
     rounding = 1e-7
 
+    @cached_property
+    def observed(self) -> float:
+        """The measure on the rows as they are paired."""
+        return min(1.0, float(_singular_values(self.qx.T @ self.qy).sum()) / min(self.kx, self.ky))
+
     def _mean(self, cosines: NDArray[np.floating]) -> float:
         values = _gram_singular_values if min(cosines.shape) >= _WIDE else _singular_values
         return min(1.0, float(values(cosines).sum()) / min(self.kx, self.ky))
