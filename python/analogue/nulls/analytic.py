@@ -17,7 +17,9 @@ from .wachter import svcca_moments as svcca_moments
 
 SMALLEST_P = 1e-4  # below it no tail here was ever compared with permutations: print "< 1e-4"
 _SKEWNESS = 1.6
+_CONCENTRATION = 0.02  # twice that, and a true p of .001 is reported as .0005; at 0.2 as .0001, whatever the skewness
 _LEVERAGE_FACTOR = 1.25
+_DIRECTIONS = 5  # below it the mean is off by 0.07-0.16 sd, and a true p of .05 is reported as .02-.04
 _NORMAL = 1e-5  # skewness below which Pearson's curve is the normal one to ten digits
 
 
@@ -38,13 +40,26 @@ def closed_form(prepared: Prepared) -> Moments | None:
 
 
 def distrust(prepared: Prepared, moments: Moments) -> str | None:
-    """Return one sentence saying why a closed form is not to be trusted here, or None where it is."""
-    if isinstance(prepared, Subspaces) and moments.leverage_factor is None:
-        return f"a side fills all {len(prepared.qx) - 1} dimensions of the centred rows: every permutation gives 1"
+    """Return one sentence saying why a closed form is not to be trusted here, or None where it is.
+
+    Exact moments are never wrong; what fails is the curve through them, where few rows carry the measure. SVCCA's are
+    those of a limit, which needs directions to be many: at least five that are kept on each side, and as many that are
+    not (two subspaces meet at the same angles as what they leave out).
+    """
+    if isinstance(prepared, Subspaces):
+        dimensions = len(prepared.qx) - 1
+        largest = max(prepared.kx, prepared.ky)
+        if largest >= dimensions:
+            return f"saturated: {largest} directions fill {dimensions} dimensions, every permutation gives 1"
+        free = min(prepared.kx, prepared.ky, dimensions - largest)
+        if free < _DIRECTIONS:
+            return f"{free} free canonical correlations are too few for the limit law (at least {_DIRECTIONS})"
     if moments.leverage_factor is not None and moments.leverage_factor > _LEVERAGE_FACTOR:
-        return f"leverage factor {moments.leverage_factor:.2f}: few rows carry the subspaces (limit {_LEVERAGE_FACTOR})"
+        return f"few rows carry the subspaces: leverage factor {moments.leverage_factor:.2f} (limit {_LEVERAGE_FACTOR})"
     if moments.skewness is not None and abs(moments.skewness) > _SKEWNESS:
-        return f"skewness {moments.skewness:.1f}: few rows carry the measure (limit {_SKEWNESS})"
+        return f"few rows carry the measure: skewness {moments.skewness:.1f} (limit {_SKEWNESS})"
+    if moments.concentration is not None and moments.concentration > _CONCENTRATION:
+        return f"few rows carry the measure: concentration {moments.concentration:.2f} (limit {_CONCENTRATION})"
     return None
 
 

@@ -25,12 +25,17 @@ class Moments:
         Third central moment over ``variance ** 1.5``; None where it has no closed form here, or the variance is 0.
     leverage_factor : float or None
         For `svcca_moments`: how far single rows inflate the variance above the value for rows of equal leverage, 1.
+    concentration : float or None
+        For `mantel_moments`: with q and q' the sums of squares of the rows of both matrices, the squared coefficient of
+        variation of sum q_i q'_p(i) over all permutations. It is 0 where all rows weigh the same; where large rows
+        meet large rows in few permutations, the tails are heavier than mean, variance and skewness say.
     """
 
     mean: float
     variance: float
     skewness: float | None = None
     leverage_factor: float | None = None
+    concentration: float | None = None
 
     @property
     def std(self) -> float:
@@ -65,15 +70,15 @@ def mantel_moments(a: ArrayLike, b: ArrayLike) -> Moments:
         if matrix.diagonal().any():
             raise ValueError(f"{name} must be zero on its diagonal, got values up to {np.abs(matrix.diagonal()).max()}")
     n = len(matrix_a)
-    first_a, second_a, third_a = _pattern_sums(matrix_a)
-    first_b, second_b, third_b = (first_a, second_a, third_a) if matrix_b is matrix_a else _pattern_sums(matrix_b)
+    (first_a, second_a, third_a), (first_b, second_b, third_b) = _pattern_sums(matrix_a), _pattern_sums(matrix_b)
     # The sums run over i != j, every pair twice: the measure is half of Z.
     mean = _expectation(n, _FIRST, first_a, first_b) / 2
     square = _expectation(n, _SECOND, second_a, second_b) / 4
     cube = _expectation(n, _THIRD, third_a, third_b) / 8
     variance = max(0.0, square - mean**2)
     skewness = (cube - 3 * mean * square + 2 * mean**3) / variance**1.5 if variance > 0 else None
-    return Moments(mean, variance, skewness)
+    concentration = _row_variation(matrix_a) * _row_variation(matrix_b) / (n - 1)
+    return Moments(mean, variance, skewness, concentration=concentration)
 
 
 def kernel_moments(k: ArrayLike, l: ArrayLike) -> Moments:  # noqa: E741
@@ -194,10 +199,9 @@ def _pattern_sums(a: NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[floa
     pair twice and a neighbour, triangle, star, path, same pair twice and one apart, two that share a row and one apart,
     all apart. Each is the sum over all rows less the patterns with fewer rows.
     """
-    squares = a * a
-    r, q = a.sum(axis=1), squares.sum(axis=1)
+    r, q = a.sum(axis=1), np.einsum("ij,ij->i", a, a)
     a1, a2, a3 = float(r.sum()), float(q.sum()), float(r @ r)
-    s3 = float(np.einsum("ij,ij->", squares, a))
+    s3 = float(np.einsum("ij,ij,ij->", a, a, a))
     rq = float(r @ q)
     triangle = _triangles(a)
     neighbour = rq - s3
@@ -208,6 +212,12 @@ def _pattern_sums(a: NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[floa
     apart = a1**3 - 4 * s3 - 24 * neighbour - 8 * triangle - 8 * star - 24 * path - 6 * double_apart - 12 * fork_apart
     third = (s3, neighbour, triangle, star, path, double_apart, fork_apart, apart)
     return (a1,), (a2, a3 - a2, a1**2 - 4 * a3 + 2 * a2), third
+
+
+def _row_variation(a: NDArray[np.float64]) -> float:
+    """Return the squared coefficient of variation of the rows' sums of squares."""
+    q = np.einsum("ij,ij->i", a, a)
+    return float(q.var() / q.mean() ** 2) if q.any() else 0.0
 
 
 def _triangles(a: NDArray[np.float64]) -> float:
@@ -230,7 +240,7 @@ def _square_pair(
         matrix = _checks.array(name, given, ndim=2, dtype=np.float64)
         if matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
             raise ValueError(f"{name} must be a square matrix of at least 2 rows, got shape {matrix.shape}")
-        if not np.allclose(matrix, matrix.T, rtol=1e-9, atol=1e-9 * float(np.abs(matrix).max())):
+        if np.abs(matrix - matrix.T).max() > 1e-9 * np.abs(matrix).max():
             raise ValueError(f"{name} must be symmetric, got entries that differ from their mirror image")
         found.append(matrix)
     if found[0].shape != found[1].shape:
