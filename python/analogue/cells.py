@@ -79,6 +79,6 @@ def record_schema() -> pyarrow.Schema:
             **dict.fromkeys(("permutations", "n", "kx", "ky", "forced_ones", "groups", "largest_group"), count),
             "rows_movable": number,
             **dict.fromkeys(("saturated", "stopped"), truth),
-            **dict.fromkeys(("insufficient", "fallback", "caveat"), text),
+            **dict.fromkeys(("insufficient", "fallback", "note", "caveat"), text),
         }
     )

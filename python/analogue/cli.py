@@ -166,7 +166,8 @@ def compare_command(
     arguments: dict[str, Any] = {
         name: str(value) if isinstance(value, Path) else value for name, value in locals().items()
     }
-    arguments |= {"command": "compare", "text": [str(path) for path in text]}
+    drawn = _permutations(permutations)
+    arguments |= {"command": "compare", "text": [str(path) for path in text], "permutations": drawn}
     check_target(out, overwrite=overwrite)
     settings = Settings(
         by=by,
@@ -191,7 +192,7 @@ def compare_command(
         stop=stop,
         token_null=token_null,
         measures=tuple(name.strip() for name in measures.split(",") if name.strip()),
-        permutations=_permutations(permutations),
+        permutations=drawn,
         seed=seed,
         min_pairs=min_pairs,
         split_half=split_half,

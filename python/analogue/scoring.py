@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from .rematch import shift, subset
 from .scored import LEAST_MOVABLE, ChosenNull, Scoring
 from .settings import AUTO, Settings
 from .tokens import shared_ids
+from .verdict import EFFECT, VOTES
 
 Sides = tuple[Labels, Labels]
 Rows = Mapping[str, NDArray[np.float32]]
@@ -23,6 +24,7 @@ Rates = Mapping[str, NDArray[np.float64]]
 Progress = Callable[[str, int, int], None]
 
 _STRATA = 5
+_WINDOW = 256
 
 
 def groups_of(pairs: Pairs, labels: Sides) -> NDArray[np.int64]:
@@ -99,7 +101,8 @@ def score_pairs(
     rates : dict of {"a", "b"} to ndarray, shape (F,), optional
         The firing rates of all features; "stratified" needs them.
     adjust : bool
-        Score once more with the rates regressed out, where they are known.
+        Score once more with the rates regressed out, where they are known: the measures that a verdict rests on, or all
+        where none of these is asked for.
     progress : callable, optional
         Called with a stage's name, what is done and the total.
     """
@@ -109,11 +112,13 @@ def score_pairs(
     if rates is not None:
         own_rates = (rates["a"][pairs.feature_a[kept]], rates["b"][pairs.feature_b[kept]])
 
-    def test(stage: str, adjusted: tuple[NDArray[np.float64], NDArray[np.float64]] | None) -> dict[str, Score]:
+    def test(
+        stage: str, measures: Iterable[str], adjusted: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    ) -> dict[str, Score]:
         return permutation_test(
             rows["a"][kept],
             rows["b"][kept],
-            measures=settings.measures,
+            measures=measures,
             null=null.name,
             method=settings.method,
             groups=groups_of(pairs, labels) if null.name in ("siblings", "stratified") else None,
@@ -126,9 +131,11 @@ def score_pairs(
             progress=None if progress is None else lambda done, total: progress(stage, done, total),
         )
 
-    scores = test("permutations", None)
-    again = test("permutations without firing rate", own_rates) if adjust and own_rates is not None else {}
-    return Scoring(null, scores, again)
+    scores = test("permutations", settings.measures)
+    if not adjust or own_rates is None:
+        return Scoring(null, scores, {})
+    checked = [name for name in settings.measures if name in (*VOTES, EFFECT)] or settings.measures
+    return Scoring(null, scores, test("permutations without firing rate", checked, own_rates))
 
 
 def score_redrawn(
@@ -136,9 +143,14 @@ def score_redrawn(
 ) -> Scoring:
     """Score pairs under a null that makes other rows: "shift" (studentised) or "subset", see `analogue.rematch`.
 
-    At most as many draws as the settings have permutations, or as the null has.
+    At most as many draws as the settings have permutations, or as the null has. Windows of "shift" are documents, or
+    256 tokens where there is one document.
     """
-    redraw = shift(procedure) if settings.null == "shift" else subset(procedure, max(1, len(pairs)))
+    if settings.null == "shift":
+        documents = procedure.acts_a.document_ids
+        redraw = shift(procedure, window=_WINDOW if documents is None or len(np.unique(documents)) < 2 else None)
+    else:
+        redraw = subset(procedure, max(1, len(pairs)))
     scores = redraw.test(
         *procedure.rows(pairs),
         settings.measures,

@@ -18,7 +18,7 @@ from .similarity import MEASURES
 BY = ("activations", "directions")
 ASSIGNMENT_TOP = 8
 AUTO = "auto"
-PANEL = ("rsa", "cka", "svcca_capped", "svcca")
+PANEL = ("rsa", "cka", "mutual_knn", "heldout_cca", "svcca_capped", "svcca")
 REDRAWN = ("shift", "subset")
 NULL_NAMES = (AUTO, *NULLS, *REDRAWN)
 # The nulls whose rows move one by one, for which closed forms hold.
