@@ -56,8 +56,8 @@ def _tokens(tokens: list[str]) -> str:
 
 
 def _change(found: dict[str, Any]) -> tuple[str, str]:
-    without = number(found["without"])
-    return without if found["exact"] else f"~{without}", number(found["influence"], "+.4f")
+    without, influence = number(found["without"]), found["influence"]
+    return without if found["exact"] else f"~{without}", "-" if influence is None else f"{influence:+.4f}"
 
 
 def _note_ranks(table: Table, found: list[dict[str, Any]]) -> None:
