@@ -11,14 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracles
+import oracles_nulls
 from analogue.nulls import Score, permutation_test
 from analogue.nulls.groups import exchangeable
 from analogue.nulls.permutations import draw_permutations
 from analogue.similarity import MEASURES
 
-MEASURE_NAMES = list(MEASURES)
 TEXTBOOK = {"svcca": oracles.svcca, "rsa": oracles.rsa, "cka": oracles.debiased_cka}
-NUMBERS = ("observed", "null_mean", "null_std", "z", "p_value", "calibrated", "kx", "ky", "forced_ones", "saturated")
+MEASURE_NAMES = list(TEXTBOOK)  # the engine is the same for all
+NUMBERS = (
+    *("observed", "null_mean", "null_std", "null_q05", "null_median", "null_q95", "null_q99", "null_skewness", "z"),
+    *("p_value", "p_error", "p_display", "calibrated", "kx", "ky", "forced_ones", "saturated"),
+)
 
 
 def sides(n, dx, dy, shared=1.0, seed=0):
@@ -26,6 +30,10 @@ def sides(n, dx, dy, shared=1.0, seed=0):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n, dx))
     return x, shared * x @ rng.standard_normal((dx, dy)) + rng.standard_normal((n, dy))
+
+
+def p_error(p, draws):
+    return np.sqrt(p * (1 - p) / (1 + len(draws)))
 
 
 def drawn(n, count, seed):
@@ -44,10 +52,26 @@ def test_equals_recomputing_everything_per_permutation(name, shared):
     assert {key: getattr(score, key) for key in expected} == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.parametrize("name", MEASURES)
+def test_every_measure_equals_preparing_it_again_per_permutation(name):
+    x, y = sides(24, 4, 4, 0.3)
+    score = permutation_test(x, y, name, permutations=40, seed=2)[name]
+    prepare, orders = MEASURES[name].prepare, drawn(24, 40, 2)
+    again = [prepare(x, y[order]).observed for order in orders]
+    np.testing.assert_allclose(score.draws, again, atol=max(1e-9, prepare(x, y).rounding), rtol=0)
+    assert score.observed == prepare(x, y).observed
+
+
 def test_permutations_are_uniform():
     orders, counts = np.unique(drawn(4, 24_000, 0), axis=0, return_counts=True)
     assert {tuple(order) for order in orders.tolist()} == set(all_orders(range(4)))
     assert ((counts - 1000) ** 2 / 1000).sum() < 49.7  # chi-square, 23 degrees of freedom, 0.1 %
+
+
+def test_permutations_of_a_seed_are_what_they_were():
+    assert drawn(8, 3, 7).tolist() == [[0, 6, 7, 2, 4, 5, 1, 3], [7, 3, 6, 2, 0, 4, 1, 5], [3, 4, 5, 2, 0, 7, 1, 6]]
+    plain = np.random.default_rng(5).permuted(np.tile(np.arange(30), (9, 1)), axis=1)
+    np.testing.assert_array_equal(drawn(30, 9, 5), plain)
 
 
 def test_all_measures_see_the_same_permutations_whatever_their_company_and_number():
@@ -171,9 +195,10 @@ def test_an_undefined_measure_leaves_the_others_alone():
 def test_score_counts_as_the_definition_says(draws, observed):
     draws, observed = np.array(draws) / 64, observed / 64
     score = Score.from_draws("m", "pairing", "permutation", n=30, observed=observed, draws=draws, rounding=1e-12)
-    expected = oracles.score(observed, draws)
+    expected = oracles.score(observed, draws) | oracles_nulls.spread(draws) | {"p_error": p_error(score.p_value, draws)}
     assert {key: getattr(score, key) for key in expected} == pytest.approx(expected, rel=1e-9, abs=1e-12)
     assert 0 < score.p_value <= 1
+    assert score.p_display == f"{score.p_value:.2g}"
 
 
 @pytest.mark.parametrize("permutations", [2, 19, 999, 1000])
@@ -220,8 +245,8 @@ def test_progress_counts_to_the_end():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"measures": ("rsa", "cca")}, "measures must be one of svcca, rsa, cka, got 'cca'"),
-        ({"measures": ()}, "measures must name at least one of svcca, rsa, cka, got none"),
+        ({"measures": ("rsa", "cca")}, f"measures must be one of {', '.join(MEASURES)}, got 'cca'"),
+        ({"measures": ()}, f"measures must name at least one of {', '.join(MEASURES)}, got none"),
         ({"null": "rows"}, "null must be one of pairing, siblings, one-per-token, stratified, got 'rows'"),
         ({"permutations": 0}, "permutations must be at least 1, got 0"),
         ({"seed": -1}, "seed must be at least 0, got -1"),

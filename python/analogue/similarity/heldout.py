@@ -212,4 +212,5 @@ def _column_correlations(x: Rows, y: Rows) -> NDArray[np.float64]:
     x, y = x - x.mean(axis=0), y - y.mean(axis=0)
     norms = np.linalg.norm(x, axis=0) * np.linalg.norm(y, axis=0)
     products: NDArray[np.float64] = (x * y).sum(axis=0)
-    return np.divide(products, norms, out=np.zeros_like(norms), where=norms > 0)
+    correlations: NDArray[np.float64] = np.divide(products, norms, out=np.zeros_like(norms), where=norms > 0)
+    return correlations

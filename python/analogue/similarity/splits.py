@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .measure import Rows
 
 _PENALTIES = np.logspace(-6, 3, 19)  # over the largest variance of the fitted half
+_EQUAL = 1e-3  # relative difference of two errors that decides nothing: the larger penalty is taken
 _NOTHING = 1e-12  # variance, as a share of the largest, that is rounding
 
 
@@ -62,7 +63,8 @@ class Predictors:
     def penalty(self, products: NDArray[np.float64], total: float) -> float:
         """Return the ridge penalty that generalised cross-validation chooses for predicting some targets.
 
-        RSS / (m - 1 - tr H)^2 is least, the mean having taken one degree of freedom (Golub, Heath and Wahba 1979).
+        The error RSS / (m - 1 - tr H)^2 is least, the mean having taken one degree of freedom (Golub, Heath and Wahba
+        1979); of penalties whose errors agree to a thousandth, the largest.
 
         Parameters
         ----------
@@ -76,6 +78,7 @@ class Predictors:
         explained = (products**2).sum(axis=1) / self.variances
         penalties = _PENALTIES * self.variances.max()
         lost = penalties[:, None] / (self.variances + penalties[:, None])
-        residual = max(total - explained.sum(), 0.0) + lost**2 @ explained
-        freedom = self.m - 1 - len(self.variances) + lost.sum(axis=1)
-        return float(penalties[np.argmin(residual / freedom**2)])
+        unused = self.m - 1 - len(self.variances)
+        outside = max(total - explained.sum(), 0.0) if unused else 0.0
+        errors = (outside + lost**2 @ explained) / (unused + lost.sum(axis=1)) ** 2
+        return float(penalties[errors <= (1 + _EQUAL) * errors.min()].max())
