@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks
-from .similarity import MEASURES, UndefinedError, paired_rows
-from .similarity.left_out import EXACT, LEFT_OUT
+from .similarity import MEASURES, Prepared, UndefinedError, paired_rows
+from .similarity.left_out import EXACT, LEFT_OUT, RANKING
 
 NEAR_COPIES = "near-copies"
 _BLOCK = 1024  # rows of a cosine matrix held at once
@@ -126,20 +126,8 @@ def leverage(
     prepared = MEASURES[name].prepare(x, y)
     observed = prepared.observed
     sets, names = _sets(kinds)
-
-    def left_out(rows: Sequence[Rows]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        if name not in LEFT_OUT:
-            return _recomputed(name, x, y, rows), np.ones(len(rows), dtype=bool)
-        without = LEFT_OUT[name](prepared, rows)
-        exact = np.full(len(rows), name in EXACT)
-        if name in _RANKED:
-            largest = _by_influence(observed - without)[:again]
-            without[largest] = _recomputed(name, x, y, [rows[index] for index in largest])
-            exact[largest] = True
-        return without, exact
-
-    without, exact = left_out([np.array([row]) for row in range(n)])
-    group_without, group_exact = left_out(sets)
+    without, exact = _left_out(name, x, y, prepared, [np.array([row]) for row in range(n)], again)
+    group_without, group_exact = _left_out(name, x, y, prepared, sets, again)
     found = [
         GroupLeverage(
             tuple(kinds_of),
@@ -157,7 +145,7 @@ def leverage(
     )
 
 
-def near_copies(x: ArrayLike, y: ArrayLike, cosine: float = 0.99) -> Labels:
+def near_copies(x: ArrayLike, y: ArrayLike, near_cosine: float = 0.99) -> Labels:
     """Return the group of each pair under: the rows of two pairs have a larger cosine than this on both sides.
 
     Connected components, so the ends of a chain may be further apart. A zero row has no direction and copies none.
@@ -166,7 +154,7 @@ def near_copies(x: ArrayLike, y: ArrayLike, cosine: float = 0.99) -> Labels:
     ----------
     x, y : array_like, shapes (n, d_x) and (n, d_y)
         Paired features as rows.
-    cosine : float
+    near_cosine : float
         Between -1 and 1.
 
     Returns
@@ -174,16 +162,17 @@ def near_copies(x: ArrayLike, y: ArrayLike, cosine: float = 0.99) -> Labels:
     ndarray of int64, shape (n,)
         Labels from 0, in the order of each group's first pair.
     """
-    if not -1 <= cosine <= 1:
-        raise ValueError(f"cosine must be between -1 and 1, got {cosine!r}")
+    if not -1 <= near_cosine <= 1:
+        raise ValueError(f"near_cosine must be between -1 and 1, got {near_cosine!r}")
     sides = [_directions(rows) for rows in paired_rows(x, y)]
-    first, second = [], []
-    for start in range(0, len(sides[0]), _BLOCK):
-        near = np.logical_and(*[rows[start : start + _BLOCK] @ rows[: start + _BLOCK].T > cosine for rows in sides])
+    n = len(sides[0])
+    labels = np.arange(n)
+    for start in range(0, n, _BLOCK):
+        stop = start + _BLOCK
+        near = np.logical_and(*[rows[start:stop] @ rows[:stop].T > near_cosine for rows in sides])
         here, there = np.nonzero(near)
-        first.append(here + start)
-        second.append(there)
-    return _components(len(sides[0]), np.concatenate(first), np.concatenate(second))
+        labels = _components(n, np.append(here + start, np.arange(n)), np.append(there, _first_alike(labels)))
+    return labels
 
 
 def repeats(feature_a: ArrayLike, feature_b: ArrayLike) -> Labels:
@@ -203,14 +192,22 @@ def repeats(feature_a: ArrayLike, feature_b: ArrayLike) -> Labels:
     b = _checks.array("feature_b", feature_b, ndim=1, dtype=np.int64)
     if len(a) != len(b):
         raise ValueError(f"feature_a and feature_b must have one entry a pair, got {len(a)} and {len(b)}")
-    links = []
-    for features in (a, b):
-        _, first, inverse = np.unique(features, return_index=True, return_inverse=True)
-        links.append(first[inverse])
-    return _components(len(a), np.tile(np.arange(len(a)), 2), np.concatenate(links))
+    return _components(len(a), np.tile(np.arange(len(a)), 2), np.append(_first_alike(a), _first_alike(b)))
 
 
-_RANKED = ("svcca", "svcca_capped")  # their fast form says which pairs to compute again
+def _left_out(
+    name: str, x: NDArray[np.float64], y: NDArray[np.float64], prepared: Prepared, groups: Sequence[Rows], again: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the measure without each group of rows, and where it is exact."""
+    if name not in LEFT_OUT:
+        return _recomputed(name, x, y, groups), np.ones(len(groups), dtype=bool)
+    without = LEFT_OUT[name](prepared, groups)
+    exact = np.full(len(groups), name in EXACT)
+    if name in RANKING:
+        largest = _by_influence(prepared.observed - without)[:again]
+        without[largest] = _recomputed(name, x, y, [groups[index] for index in largest])
+        exact[largest] = True
+    return without, exact
 
 
 def _recomputed(
@@ -255,8 +252,13 @@ def _components(n: int, first: Rows, second: Rows) -> Labels:
 
     edges = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(n, n))
     labels = connected_components(edges, directed=False)[1]
-    _, start, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(start))[inverse].astype(np.int64)
+    return np.unique(_first_alike(labels), return_inverse=True)[1].astype(np.int64)
+
+
+def _first_alike(values: NDArray[np.int64]) -> Rows:
+    """Return for every entry the index of the first that equals it."""
+    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+    return np.asarray(first[inverse])
 
 
 def _labels(name: str, labels: ArrayLike, n: int) -> Labels:

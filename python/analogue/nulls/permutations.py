@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
 from ..similarity import MEASURES, Prepared, UndefinedError, paired_rows
-from .analytic import Moments, closed_form, distrust, tail
+from .analytic import closed_form, distrust, tail
 from .definitions import NULLS, RATE_ADJUSTED
 from .groups import Indices, Movable, count_movable, exchangeable
 from .rates import without_rate
@@ -105,8 +105,9 @@ def permutation_test(
 
     prepared: dict[str, Prepared] = {}
     scores: dict[str, Score] = {}
+    too_little = _too_few(n, minimum) or _immovable(classes, strata is not None)
     for name in names:
-        reason = _too_few(n, minimum) or _immovable(classes, strata is not None)
+        reason = too_little
         if reason is None:
             try:
                 prepared[name] = MEASURES[name].prepare(rows_x, rows_y)
@@ -115,25 +116,11 @@ def permutation_test(
         if reason is not None:
             scores[name] = Score.without_numbers(name, title, method, n=n, insufficient=reason, movable=movable)
 
-    doubts: dict[str, str | None] = {}
-    for name, measure in list(prepared.items()) if method == "analytic" else ():
-        moments = closed_form(measure)
-        doubts[name] = _doubt(measure, moments)
-        if moments is not None and doubts[name] is None:
-            scores[name] = Score.from_moments(
-                name,
-                title,
-                n=n,
-                observed=measure.observed,
-                mean=moments.mean,
-                std=moments.std,
-                skewness=moments.skewness,
-                p_value=tail(measure, moments),
-                kx=measure.kx,
-                ky=measure.ky,
-            )
-            del prepared[name]
-
+    doubts: dict[str, str] = {}
+    if method == "analytic":
+        closed, doubts = _closed_scores(prepared, title, n)
+        scores |= closed
+        prepared = {name: measure for name, measure in prepared.items() if name in doubts}
     drawn = _draws(prepared, _batches(rng, classes, n, total), total, enough, progress)
     for name, (draws, stopped) in drawn.items():
         measure = prepared[name]
@@ -240,14 +227,34 @@ def _without_rates(
     return without_rate(rows_x, rates[0]), without_rate(rows_y, rates[1])
 
 
-def _doubt(measure: Prepared, moments: Moments | None) -> str | None:
-    """Say why a score by closed forms is not to be had, or not to be trusted; None where it is."""
-    if moments is None:
-        return "there is no closed form"
-    doubt = distrust(measure, moments)
-    if doubt is None and moments.variance <= measure.rounding**2:
-        return "all permutations give the same value"
-    return doubt
+def _closed_scores(prepared: dict[str, Prepared], null: str, n: int) -> tuple[dict[str, Score], dict[str, str]]:
+    """Return the scores by closed forms, and for the other measures why there is none to be trusted."""
+    scores: dict[str, Score] = {}
+    doubts: dict[str, str] = {}
+    for name, measure in prepared.items():
+        moments = closed_form(measure)
+        if moments is None:
+            doubts[name] = "there is no closed form"
+            continue
+        doubt = distrust(measure, moments)
+        if doubt is None and moments.variance <= measure.rounding**2:
+            doubt = "all permutations give the same value"
+        if doubt is not None:
+            doubts[name] = doubt
+            continue
+        scores[name] = Score.from_moments(
+            name,
+            null,
+            n=n,
+            observed=measure.observed,
+            mean=moments.mean,
+            std=moments.std,
+            skewness=moments.skewness,
+            p_value=tail(measure, moments),
+            kx=measure.kx,
+            ky=measure.ky,
+        )
+    return scores, doubts
 
 
 def _too_few(n: int, minimum: int) -> str | None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .measure import varying_rows
+from .parallel import map_permutations
 from .principal import Components, check_variance
 
 _MINIMUM_ROWS = 2
@@ -127,7 +128,7 @@ def _bases(
 
 
 @dataclass(frozen=True, eq=False)
-class _Bases(ABC):
+class PairedBases(ABC):
     """Orthonormal bases ``qx`` (n, kx) and ``qy`` (n, ky) of two centred row sets.
 
     Permuting rows moves no mean, and the basis of permuted rows is the permuted basis: a draw is one product and a
@@ -155,18 +156,19 @@ class _Bases(ABC):
     def draws(self, permutations: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the measure on (x, y[p]) for every row p of ``permutations`` (R, n), shape (R,)."""
         fixed, moved = self._ordered
-        if self.kx < self.ky:
+        if self.kx <= self.ky:
             # Permuting the rows of x by the inverse gives the same products, and the narrower basis moves faster.
             permutations = np.argsort(permutations, axis=1)
-        return np.array([self._mean(fixed.T @ moved[order]) for order in permutations])
+        cost = len(self.qx) * self.kx * self.ky
+        return map_permutations(lambda order: self._mean(fixed.T @ moved[order]), permutations, multiplications=cost)
 
     @cached_property
     def _ordered(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """The wider basis and the narrower one, which is moved."""
+        """The wider basis and the narrower one, which is moved; x where both are as wide."""
         # In float32 the product takes half the time. Its roundings differ from entry to entry and all but cancel in a
         # mean over hundreds of singular values: draws move by about 1e-9, by 1e-8 where both sides are equal.
         dtype = np.float32 if len(self.qx) * self.kx * self.ky >= _HEAVY else np.float64
-        wide, narrow = (self.qy, self.qx) if self.kx < self.ky else (self.qx, self.qy)
+        wide, narrow = (self.qy, self.qx) if self.kx <= self.ky else (self.qx, self.qy)
         return wide.astype(dtype, copy=False), narrow.astype(dtype, copy=False)
 
     @abstractmethod
@@ -174,7 +176,7 @@ class _Bases(ABC):
         """Return the measure for one matrix of cosines between the two bases."""
 
 
-class Subspaces(_Bases):
+class Subspaces(PairedBases):
     """The mean of the singular values of Qx' Qy: of the canonical correlations."""
 
     rounding = 1e-7
@@ -189,7 +191,7 @@ class Subspaces(_Bases):
         return min(1.0, float(values(cosines).sum()) / min(self.kx, self.ky))
 
 
-class SquaredSubspaces(_Bases):
+class SquaredSubspaces(PairedBases):
     """The mean of the squares of the singular values of Qx' Qy: the squared norm of the matrix."""
 
     rounding = 1e-7

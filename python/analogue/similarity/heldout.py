@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
 from .measure import Rows, varying_rows
+from .parallel import map_permutations
 from .principal import Components, check_variance
 from .splits import Predictors, centred, halves
 
@@ -141,14 +142,16 @@ class _Heldout(ABC):
 
     def draws(self, permutations: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the measure on (x, y[p]) for every row p of ``permutations`` (R, n), shape (R,)."""
-        return np.array([self._score(self.y[order]) for order in permutations])
+        cost = self.splits * self.x.size * self.y.shape[1]
+        divisions = self._divisions
+        return map_permutations(lambda order: self._score(divisions, self.y[order]), permutations, multiplications=cost)
 
     @cached_property
     def _divisions(self) -> list[_Division]:
         return [_Division.of(self.x, train, test) for train, test in halves(len(self.x), self.splits)]
 
     @abstractmethod
-    def _score(self, y: Rows) -> float:
+    def _score(self, divisions: list[_Division], y: Rows) -> float:
         """Return the measure on x and these rows."""
 
 
@@ -159,9 +162,9 @@ class HeldoutRidge(_Heldout):
     ky = None
     rounding = 1e-9
 
-    def _score(self, y: Rows) -> float:
+    def _score(self, divisions: list[_Division], y: Rows) -> float:
         left = total = 0.0
-        for division in self._divisions:
+        for division in divisions:
             fitted, tested = centred(y, division.train, division.test)
             x = division.predictors
             products = division.along.T @ fitted
@@ -188,9 +191,9 @@ class HeldoutCCA(_Heldout):
         """Directions kept of y."""
         return int(self.y.shape[1])
 
-    def _score(self, y: Rows) -> float:
+    def _score(self, divisions: list[_Division], y: Rows) -> float:
         correlations = 0.0
-        for division in self._divisions:
+        for division in divisions:
             fitted, tested = centred(y, division.train, division.test)
             x_side, y_side = division.predictors, Predictors.of(fitted)
             products = division.along.T @ fitted

@@ -91,6 +91,9 @@ LEFT_OUT: dict[str, LeftOut] = {
 EXACT = ("cka",)
 """The measures whose fast form equals computing them again."""
 
+RANKING = ("svcca", "svcca_capped")
+"""The measures whose fast form says no more than which rows are worth computing them again without."""
+
 
 @dataclass(frozen=True, eq=False)
 class _Gone:

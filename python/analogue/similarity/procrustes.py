@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .measure import varying_rows
+from .parallel import map_permutations
 from .principal import Components
 
 _MINIMUM_ROWS = 2
@@ -83,7 +84,8 @@ class Rotatable:
         if fixed.shape[1] < moved.shape[1]:
             # Permuting the rows of x by the inverse gives the same products, and the narrower side moves faster.
             fixed, moved, permutations = moved, fixed, np.argsort(permutations, axis=1)
-        return np.array([_nuclear_norm(fixed.T @ moved[order]) for order in permutations])
+        cost = len(fixed) * fixed.shape[1] * moved.shape[1]
+        return map_permutations(lambda order: _nuclear_norm(fixed.T @ moved[order]), permutations, multiplications=cost)
 
 
 def _nuclear_norm(tall: NDArray[np.float64]) -> float:

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .cca import PairedBases
 from .measure import UndefinedError, varying_rows
 from .principal import Components, check_variance
 
@@ -66,44 +67,25 @@ def prepare_pwcca(x: ArrayLike, y: ArrayLike, variance: float = 0.99) -> Weighte
 
 
 @dataclass(frozen=True, eq=False)
-class WeightedSubspaces:
-    """Orthonormal bases ``qx`` (n, kx) and ``qy`` (n, ky), and the columns of the narrower side in its basis.
+class WeightedSubspaces(PairedBases):
+    """The weighted mean of the singular values of Qx' Qy.
 
-    A row permutation moves the columns with their basis, so that ``columns`` (min(kx, ky), d) stands: a draw is one
-    product, the eigenvectors of its Gram matrix, and their products with the columns.
+    A row permutation moves the columns of the narrower side with its basis, so that its ``columns`` in that basis, of
+    shape (min(kx, ky), d), stand: a draw is one product, the eigenvectors of its Gram matrix, and their products with
+    the columns.
     """
 
-    qx: NDArray[np.float64]
-    qy: NDArray[np.float64]
     columns: NDArray[np.float64]
     rounding = 1e-7
 
-    @property
-    def kx(self) -> int:
-        """Directions kept of x."""
-        return int(self.qx.shape[1])
-
-    @property
-    def ky(self) -> int:
-        """Directions kept of y."""
-        return int(self.qy.shape[1])
-
     @cached_property
     def observed(self) -> float:
-        """The measure on the rows as they are paired; a draw like any other, so the identity ties with it exactly."""
-        return float(self.draws(np.arange(len(self.qx), dtype=np.int64)[None])[0])
+        """The measure on the rows as they are paired."""
+        narrow, wide = (self.qx, self.qy) if self.kx <= self.ky else (self.qy, self.qx)
+        return self._mean(wide.T @ narrow)
 
-    def draws(self, permutations: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the measure on (x, y[p]) for every row p of ``permutations`` (R, n), shape (R,)."""
-        wide, narrow = self.qy, self.qx
-        if self.kx <= self.ky:
-            # Permuting the rows of x by the inverse gives the same products, and the narrower basis moves faster.
-            permutations = np.argsort(permutations, axis=1)
-        else:
-            wide, narrow = narrow, wide
-        return np.array([self._weighted(narrow[order].T @ wide) for order in permutations])
-
-    def _weighted(self, cosines: NDArray[np.float64]) -> float:
-        squares, variates = np.linalg.eigh(cosines @ cosines.T)
+    def _mean(self, cosines: NDArray[np.floating]) -> float:
+        tall = cosines.astype(np.float64, copy=False)
+        squares, variates = np.linalg.eigh(tall.T @ tall)
         weights = np.abs(variates.T @ self.columns).sum(axis=1)
         return min(1.0, float(weights @ np.sqrt(squares.clip(min=0.0)) / weights.sum()))

@@ -1,0 +1,49 @@
+"""One permutation a thread: faster than the threads within one product, and the same numbers for any number of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SMALL = 2**22  # multiplications below which a draw is not worth a thread
+_limited = Lock()  # the limit on BLAS is one for the process
+
+
+def map_permutations(
+    measure: Callable[[NDArray[np.int64]], float], permutations: NDArray[np.int64], *, multiplications: int
+) -> NDArray[np.float64]:
+    """Return ``measure(p)`` for every row p of ``permutations`` (R, n), shape (R,).
+
+    Large draws run side by side, on as many threads as BLAS would take and each with a BLAS of one thread: a draw is
+    then computed in the same way whatever the number of threads.
+
+    Parameters
+    ----------
+    measure : callable
+        One draw; it must spend its time in NumPy.
+    permutations : ndarray of int64, shape (R, n)
+        The draws to make.
+    multiplications : int
+        What one draw costs, about.
+    """
+    if multiplications < _SMALL:
+        return np.array([measure(order) for order in permutations], dtype=np.float64)
+    controller = _controller()
+    with _limited:
+        threads = min(max((pool["num_threads"] for pool in controller.info()), default=1), max(1, len(permutations)))
+        with controller.limit(limits=1), ThreadPoolExecutor(threads) as executor:
+            return np.fromiter(executor.map(measure, permutations), dtype=np.float64, count=len(permutations))
+
+
+@cache
+def _controller() -> Any:
+    """NumPy's BLAS alone: other libraries that are loaded keep their threads."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
