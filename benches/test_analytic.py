@@ -45,7 +45,7 @@ def test_closed_form_of_svcca_beats_permutations(benchmark):
     benchmark.extra_info |= {"kx": prepared.kx, "ky": prepared.ky, "rival_seconds": rival, "seconds": seconds}
     benchmark(closed_form, prepared)
     print(
-        f"\nSVCCA null, {N} rows, {prepared.kx} x {prepared.ky} kept: {seconds:.5f} s in closed form against {rival:.2f} s "
-        f"for one permutation ({rival / seconds:.0f}x), {FEWEST * rival:.0f} s for {FEWEST}"
+        f"\nSVCCA null, {N} rows, {prepared.kx} x {prepared.ky} kept: {seconds:.5f} s in closed form, {rival:.2f} s a "
+        f"permutation ({rival / seconds:.0f}x, target 1000x), {FEWEST * rival:.0f} s for {FEWEST}"
     )
-    assert rival >= 60 * seconds
+    assert rival >= 200 * seconds

@@ -104,7 +104,7 @@ def leverage(
     near_cosine : float
         Pairs whose rows have a larger cosine than this on both sides are near-copies, see `near_copies`.
     recomputed : int
-        Pairs and groups that are computed again where the fast form only ranks; 0 for none.
+        Pairs and groups that are computed again where the fast form only ranks; 0 for none, n for all.
 
     Returns
     -------

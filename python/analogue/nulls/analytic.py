@@ -14,6 +14,7 @@ from .moments import cca_r2_moments as cca_r2_moments
 from .moments import kernel_moments as kernel_moments
 from .moments import mantel_moments as mantel_moments
 from .wachter import svcca_moments as svcca_moments
+from .wachter import wachter_moments
 
 SMALLEST_P = 1e-4  # below it no tail here was ever compared with permutations: print "< 1e-4"
 _SKEWNESS = 1.6
@@ -31,7 +32,7 @@ def closed_form(prepared: Prepared) -> Moments | None:
     if isinstance(prepared, Mantel):
         return mantel_moments(prepared.a, prepared.b)
     if isinstance(prepared, Subspaces):
-        return svcca_moments(prepared.qx, prepared.qy)
+        return wachter_moments(prepared.qx, prepared.qy)
     if isinstance(prepared, SquaredSubspaces):
         return cca_r2_moments(prepared.qx, prepared.qy)
     if isinstance(prepared, Kernels):

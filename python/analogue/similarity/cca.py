@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .measure import varying_rows
-from .parallel import map_permutations
+from .parallel import map_permutations, product_type
 from .principal import Components, check_variance
 
 _MINIMUM_ROWS = 2
 _ROWS_PER_DIRECTION = 6  # of svcca_capped
 _WIDE = 32  # directions on both sides from which the Gram matrix is the faster way to singular values
-_HEAVY = 2**28  # multiplications from which the product of the bases is taken in float32
 
 
 def svcca(x: ArrayLike, y: ArrayLike, variance: float = 0.99) -> float:
@@ -165,9 +164,7 @@ class PairedBases(ABC):
     @cached_property
     def _ordered(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """The wider basis and the narrower one, which is moved; x where both are as wide."""
-        # In float32 the product takes half the time. Its roundings differ from entry to entry and all but cancel in a
-        # mean over hundreds of singular values: draws move by about 1e-9, by 1e-8 where both sides are equal.
-        dtype = np.float32 if len(self.qx) * self.kx * self.ky >= _HEAVY else np.float64
+        dtype = product_type(len(self.qx) * self.kx * self.ky)
         wide, narrow = (self.qy, self.qx) if self.kx <= self.ky else (self.qx, self.qy)
         return wide.astype(dtype, copy=False), narrow.astype(dtype, copy=False)
 

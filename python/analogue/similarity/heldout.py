@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
 from .measure import Rows, varying_rows
-from .parallel import map_permutations
+from .parallel import map_permutations, product_type
 from .principal import Components, check_variance
 from .splits import Predictors, centred, halves
 
@@ -85,7 +85,9 @@ def prepare_heldout_r2(x: ArrayLike, y: ArrayLike, splits: int = 5) -> HeldoutRi
     """Keep the decompositions of x's halves for `heldout_r2`, and y in its principal axes."""
     splits = _checks.integer("splits", splits, minimum=1)
     rows_x, rows_y = varying_rows(x, y, minimum=_MINIMUM_ROWS)
-    return HeldoutRidge(_narrowed(rows_x), _narrowed(rows_y), splits)
+    rows_x, rows_y = _narrowed(rows_x), _narrowed(rows_y)
+    dtype = product_type(splits * rows_x.size * rows_y.shape[1])
+    return HeldoutRidge(rows_x.astype(dtype), rows_y.astype(dtype), splits)
 
 
 def prepare_heldout_cca(x: ArrayLike, y: ArrayLike, splits: int = 5, variance: float = 0.99) -> HeldoutCCA:
@@ -121,7 +123,8 @@ class _Division:
     def of(cls, x: Rows, train: NDArray[np.int64], test: NDArray[np.int64]) -> _Division:
         fitted, tested = centred(x, train, test)
         predictors = Predictors.of(fitted)
-        return cls(train, test, predictors, fitted @ predictors.axes, tested @ predictors.axes)
+        axes = predictors.axes.astype(x.dtype, copy=False)
+        return cls(train, test, predictors, fitted @ axes, tested @ axes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +163,7 @@ class HeldoutRidge(_Heldout):
 
     kx = None
     ky = None
-    rounding = 1e-9
+    rounding = 1e-6
 
     def _score(self, divisions: list[_Division], y: Rows) -> float:
         left = total = 0.0
@@ -169,7 +172,7 @@ class HeldoutRidge(_Heldout):
             x = division.predictors
             products = division.along.T @ fitted
             slopes = products / (x.variances + x.penalty(products, float(np.vdot(fitted, fitted))))[:, None]
-            residual = tested - division.tested @ slopes
+            residual = tested - division.tested @ slopes.astype(tested.dtype, copy=False)
             left += float(np.vdot(residual, residual))
             total += float(np.vdot(tested, tested))
         # Nothing is left to predict where every row of y that was kept apart equals the mean of the fitted ones.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .measure import varying_rows
-from .parallel import map_permutations
+from .parallel import map_permutations, product_type
 from .principal import Components
 
 _MINIMUM_ROWS = 2
@@ -67,7 +67,7 @@ class Rotatable:
     @property
     def rounding(self) -> float:
         """Singular values that vanish come out at up to 1e-8 of the largest, which is at most 1."""
-        return 1e-12 + (1e-8 * self._narrow if self._narrow >= _WIDE else 0.0)
+        return 1e-8 * self._narrow if self._narrow >= _WIDE else 1e-7
 
     @property
     def _narrow(self) -> int:
@@ -80,15 +80,17 @@ class Rotatable:
 
     def draws(self, permutations: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the measure on (x, y[p]) for every row p of ``permutations`` (R, n), shape (R,)."""
-        fixed, moved = self.x, self.y
+        cost = self.x.size * self.y.shape[1]
+        fixed: NDArray[np.floating] = self.x.astype(product_type(cost), copy=False)
+        moved: NDArray[np.floating] = self.y.astype(product_type(cost), copy=False)
         if fixed.shape[1] < moved.shape[1]:
             # Permuting the rows of x by the inverse gives the same products, and the narrower side moves faster.
             fixed, moved, permutations = moved, fixed, np.argsort(permutations, axis=1)
-        cost = len(fixed) * fixed.shape[1] * moved.shape[1]
         return map_permutations(lambda order: _nuclear_norm(fixed.T @ moved[order]), permutations, multiplications=cost)
 
 
-def _nuclear_norm(tall: NDArray[np.float64]) -> float:
+def _nuclear_norm(product: NDArray[np.floating]) -> float:
+    tall = product.astype(np.float64, copy=False)
     if tall.shape[1] < _WIDE:
         return min(1.0, float(np.linalg.svd(tall, compute_uv=False).sum()))
     return min(1.0, float(np.sqrt(np.linalg.eigvalsh(tall.T @ tall).clip(min=0.0)).sum()))

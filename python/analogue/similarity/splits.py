@@ -52,6 +52,7 @@ class Predictors:
     def of(cls, train: Rows) -> Predictors:
         """Decompose centred rows, without what is rounding."""
         m, d = train.shape
+        train = train.astype(np.float64, copy=False)
         if d <= m:
             variances, axes = np.linalg.eigh(train.T @ train)
         else:
