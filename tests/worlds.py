@@ -53,7 +53,7 @@ WORLDS = {
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One model in one world: activations (T, F), decoder (F, d), home token and log firing rate of every feature."""
+    """One model in one world: activations (T, F), decoder (F, d) and every feature's home token."""
 
     stream: np.ndarray
     activations: np.ndarray
@@ -61,8 +61,9 @@ class Side:
     home: np.ndarray
 
     @property
-    def log_rate(self):
-        return log_rate(self.activations)
+    def rate(self) -> np.ndarray:
+        """The share of the tokens that every feature fires on, shape (F,)."""
+        return (self.activations > 0).mean(axis=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,9 +124,8 @@ def shifted(activations: np.ndarray, offset: int) -> np.ndarray:
 
 def top_tokens(side: Side) -> np.ndarray:
     """Return the token type on which each feature's activations sum to most."""
-    sums = np.zeros((TYPES, side.activations.shape[1]))
-    np.add.at(sums, side.stream, side.activations)
-    return sums.argmax(axis=0)
+    occurs = (np.arange(TYPES)[:, None] == side.stream).astype(np.float32)
+    return (occurs @ side.activations).argmax(axis=0)
 
 
 def planted(n: int, strength: float, rng: np.random.Generator, dimensions=DIMENSIONS) -> tuple[np.ndarray, np.ndarray]:
@@ -137,8 +137,9 @@ def planted(n: int, strength: float, rng: np.random.Generator, dimensions=DIMENS
 
 def _side(world: World, tokens: np.ndarray, width: int, common: np.ndarray | None, rng: np.random.Generator) -> Side:
     home = np.searchsorted(_cumulative(0.5), rng.random(FEATURES), side="right")
-    chance = np.where(tokens[:, None] == home, rng.uniform(0.2, 0.9, FEATURES), 0.004)
-    fires = rng.random((TOKENS, FEATURES)) < chance
+    chance = np.full((TYPES, FEATURES), 0.004, dtype=np.float32)
+    chance[home, np.arange(FEATURES)] = rng.uniform(0.2, 0.9, FEATURES)
+    fires = rng.random((TOKENS, FEATURES), dtype=np.float32) < chance[tokens]
     activations = np.zeros((TOKENS, FEATURES), dtype=np.float32)
     activations[fires] = 0.3 + rng.standard_exponential(int(fires.sum()))
     decoder = rng.standard_normal((FEATURES, width))

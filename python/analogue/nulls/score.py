@@ -65,10 +65,10 @@ class Score:
         groups, every row is one).
     rows_movable : float or None
         Share of the rows whose group has another one to change places with, likewise.
-    fallback : str or None
-        Why closed forms were asked for and permutations taken.
     note : str or None
         What must be known to read the score, in one sentence.
+    fallback : str or None
+        Why closed forms were asked for and permutations taken.
     insufficient : str or None
         Why there is no score; then every number of the score is None.
     draws : ndarray of float64, shape (R,), or None
@@ -100,8 +100,8 @@ class Score:
     groups: int | None = None
     largest_group: int | None = None
     rows_movable: float | None = None
-    fallback: str | None = None
     note: str | None = None
+    fallback: str | None = None
     insufficient: str | None = None
     draws: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
 

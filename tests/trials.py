@@ -1,0 +1,97 @@
+"""Trials of nulls in the simulated worlds, in processes of their own; each trial depends on its number alone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+
+import worlds
+
+MEASURES = ("svcca", "cka", "rsa")
+PERMUTATIONS, SHIFTS = 39, 19
+ALPHA = 0.05
+_WORKERS = 2
+_AT_ONCE = 50
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+
+
+def in_world(
+    world: str, rule: str, null: str, number: int, *, common: float | None = None, most: int | None = None
+) -> list[float]:
+    """Return the p-value of every measure in one draw of a world; 1 where there is no score.
+
+    ``common`` is another size of what both models share; ``most`` cuts the pairs, once they are chosen, at random.
+    """
+    from analogue.nulls import one_per_token, permutation_test, sibling_groups
+
+    rng = np.random.default_rng([number, list(worlds.WORLDS).index(world)])
+    known = worlds.WORLDS[world]
+    a, b = worlds.draw(known if common is None else replace(known, common=common), rng)
+    if null.startswith("shift"):
+        return _p_values(_shift_scores(a, b, rule, null, number))
+    pairs = worlds.pair(a.activations, b.activations, rule)
+    feature_a, feature_b = pairs.a, pairs.b
+    tokens = worlds.top_tokens(a)[feature_a], worlds.top_tokens(b)[feature_b]
+    options = {}
+    if null == "siblings":
+        options["groups"] = sibling_groups(feature_a, feature_b, *tokens)
+    if null.startswith("one-per-token"):
+        kept = one_per_token(*tokens, pairs.correlation)
+        feature_a, feature_b = feature_a[kept], feature_b[kept]
+    if most is not None:
+        drawn = rng.permutation(len(feature_a))[:most]
+        feature_a, feature_b = feature_a[drawn], feature_b[drawn]
+    if null.endswith("rate-adjusted"):
+        options["rates"] = a.rate[feature_a], b.rate[feature_b]
+    x, y = a.decoder[feature_a], b.decoder[feature_b]
+    name = null.removesuffix(", rate-adjusted")
+    return _p_values(permutation_test(x, y, MEASURES, name, permutations=PERMUTATIONS, seed=number, **options))
+
+
+def planted(n: int, strength: float, number: int) -> list[float]:
+    """Return the p-value of every measure on n rows that share a subspace."""
+    from analogue.nulls import permutation_test
+
+    x, y = worlds.planted(n, strength, np.random.default_rng([number, n, int(100 * strength)]))
+    return _p_values(permutation_test(x, y, MEASURES, permutations=PERMUTATIONS, seed=number))
+
+
+def rejected(pool: ProcessPoolExecutor, trial, count: int) -> np.ndarray:
+    """Return the share of ``count`` trials that every measure calls significant at 0.05."""
+    p = np.array(list(pool.map(trial, range(count), chunksize=_AT_ONCE)))
+    return (p <= ALPHA).mean(axis=0)
+
+
+def workers() -> ProcessPoolExecutor:
+    """Return processes with one thread each, which start afresh: threads of the core do not survive a fork."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    pool = ProcessPoolExecutor(_WORKERS, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        list(pool.map(_ready, range(_WORKERS)))
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+    return pool
+
+
+def _ready(number: int) -> int:
+    return number
+
+
+def _shift_scores(a: worlds.Side, b: worlds.Side, rule: str, null: str, number: int):
+    from analogue import FeatureActivations, Procedure, rematch
+
+    acts = [FeatureActivations.from_dense(side.activations) for side in (a, b)]
+    procedure = Procedure(*acts, a.decoder, b.decoder, rule=rule)
+    shift = rematch.shift(procedure, window=worlds.DOCUMENT)
+    x, y = procedure.rows(procedure.pairs())
+    return shift.test(x, y, MEASURES, draws=SHIFTS, seed=number, studentised=null.endswith("studentised"))
+
+
+def _p_values(scores) -> list[float]:
+    return [1.0 if scores[name].p_value is None else scores[name].p_value for name in MEASURES]
