@@ -134,3 +134,13 @@ def test_nothing_half_written_stays(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         make().save(tmp_path / "acts")
     assert list(tmp_path.iterdir()) == []
+
+
+@given(st.lists(st.integers(0, 6), max_size=12))
+def test_rows_are_taken_in_any_order(rows):
+    dense = np.random.default_rng(0).integers(0, 3, (7, 5)).astype(np.float32)
+    acts = FeatureActivations.from_dense(dense, token_ids=np.arange(7) * 10)
+    taken = acts.take(np.array(rows, dtype=np.int64))
+    np.testing.assert_array_equal(taken.to_dense(), dense[rows])
+    np.testing.assert_array_equal(taken.token_ids, np.array(rows) * 10)
+    assert taken.document_ids is None
