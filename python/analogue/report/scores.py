@@ -77,17 +77,18 @@ def scores(named: dict[str, Comparison]) -> Table:
     table = new_table(
         f"Similarity of {', '.join(sorted(kinds))} pairs ({' and '.join(sorted(rows))} rows), "
         f"null: {', '.join(sorted({score.null for score in of_all}))}",
-        ("A x B", "measure"),
-        ("observed", "null", "z", "p", "z without\nrate", "n/kx/ky"),
+        ("A x B, measure",),
+        ("observed", "null", "z", "p", "z less\nrate", "n/kx/ky"),
     )
     notes: list[tuple[str, str]] = []
     for name, comparison in named.items():
         table.add_section()
+        table.add_row(name)
         notes += [] if comparison.caveat is None else [(name, comparison.caveat)]
-        for row, score in enumerate(comparison.scores.values()):
+        for score in comparison.scores.values():
             adjusted = comparison.rate_adjusted.get(score.measure)
             cells = _score_cells(score, None if adjusted is None else adjusted.z)
-            table.add_row(name if row == 0 else "", score.measure, *cells)
+            table.add_row(f"  {score.measure}", *cells)
             notes += [(name, note) for note in _notes(score)]
     note_below(table, notes)
     return table
