@@ -333,7 +333,7 @@ def test_a_saturated_measure_is_drawn_and_said_to_be(run, tmp_path):
 
 def test_the_pairing_null_carries_a_caveat(run, tmp_path):
     out = tmp_path / "run"
-    status, printed, _ = run(*ONE_CELL, *SMALL, "--pairs", "b_to_a", "--null", "pairing", "--out", out)
+    status, printed, _ = run(*ONE_CELL, *WHOLE, "--pairs", "b_to_a", "--null", "pairing", "--out", out)
     assert status == 0
     caveats = {score["caveat"] for score in json.loads((out / "scores.json").read_text())}
     assert len(caveats) == 1
