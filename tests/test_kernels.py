@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from analogue.kernels import _config
 from analogue.kernels._config import Config, shares
 from analogue.kernels.correlation import _largest, correlation_argmax
-from kernel_cases import DEVICE, PRODUCTS, assert_best, correlations, random, signs
+from kernel_cases import DEVICE, PRODUCTS, assert_best, correlations, poison_empty, random, signs
 
 EVERY_PRODUCT = pytest.mark.parametrize(("dtype", "precision", "tolerance"), PRODUCTS.values(), ids=PRODUCTS)
 SMALL = Config(16, 16, 16)
@@ -19,14 +19,7 @@ FLOAT32 = PRODUCTS["float32"][2]
 
 @pytest.fixture(autouse=True)
 def _poisoned_empty(monkeypatch):
-    """Fill what `torch.empty` returns, so that an output nobody wrote is seen: read as a key, the integer is a NaN."""
-    empty = torch.empty
-
-    def poisoned(*args, **kwargs):
-        fresh = empty(*args, **kwargs)
-        return fresh.fill_(torch.nan if fresh.is_floating_point() else torch.iinfo(fresh.dtype).max)
-
-    monkeypatch.setattr(torch, "empty", poisoned)
+    poison_empty(monkeypatch)
 
 
 @EVERY_PRODUCT

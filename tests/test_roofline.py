@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import roofline
-from analogue.kernels._config import CORRELATION, Config, shares
+from analogue.kernels._config import CORRELATION, PERMUTED_CCA, Config, shares
 
 
 @pytest.mark.parametrize(("n", "F_A", "F_B"), [(1, 1, 1), (7, 63, 257), (63, 1000, 65), (257, 64, 64)])
@@ -38,6 +38,37 @@ def test_tiles_are_shared_by_the_programs_that_run_at_once():
     assert work.compute_seconds == 2 * 10 * 64 * 320 / 1e3
     assert work.seconds == work.memory_seconds
     assert work.cache_rate == (40 * 64 * 10 + 40 * 320 * 2) / work.seconds
+
+
+@pytest.mark.parametrize(("n", "kx", "ky", "R"), [(1, 1, 1, 1), (7, 63, 257, 3), (63, 96, 65, 1), (257, 64, 64, 2)])
+@pytest.mark.parametrize(("dtype", "summed"), [(torch.float64, 8), (torch.float32, 4), (torch.bfloat16, 4)])
+def test_bytes_and_operations_of_permuted_products_are_those_of_every_tile(n, kx, ky, R, dtype, summed):
+    tile = Config(32, 64, 16)
+    KX, KY = kx + -kx % 16, ky + -ky % 16
+    operations = asked = 0
+    for _ in range(R):
+        for i in range(0, KX, 32):
+            for j in range(0, KY, 64):
+                for t in range(0, n, 16):
+                    rows = min(16, n - t)
+                    asked += rows * ((min(32, KX - i) + min(64, KY - j)) * dtype.itemsize + 8)
+                    operations += 2 * rows * 32 * 64
+    work = roofline.permuted_products(n, kx, ky, R, dtype, "ieee", tile, roofline.H100)
+    assert (work.asked_bytes, work.operations) == (asked, operations)
+    assert work.memory_bytes == n * (KX + KY) * dtype.itemsize + 8 * n * R + summed * R * KX * KY
+
+
+def test_the_table_of_permuted_products_is_the_one_computed():
+    readme = (Path(__file__).parent.parent / "kernels" / "README.md").read_text()
+    assert roofline.permuted_table() in readme
+    n, kx, ky, R = roofline.SUBSPACES
+    assert f"2 n kx ky R = {2 * n * kx * ky * R / 1e12:.2f} TFLOP" in readme
+    bases = n * (kx + ky + -ky % 16)
+    for dtype in {dtype for dtype, _ in PERMUTED_CCA["cuda"]}:
+        assert bases * dtype.itemsize < 50e6  # the L2 cache of an H100
+    gram = 2 * kx**2 * ky * R
+    assert f"2 kx^2 ky R = {gram / 1e12:.2f} TFLOP" in readme
+    assert f"{1e3 * gram / roofline.H100.flops['float64']:.1f} ms" in readme
 
 
 def test_the_table_of_the_kernels_is_the_one_computed():

@@ -14,6 +14,7 @@ from analogue import similarity
 from analogue.similarity import MEASURES
 from analogue.similarity.cca import SquaredSubspaces, Subspaces
 from analogue.similarity.gram import Kernels
+from analogue.similarity.mantel import Mantel
 from test_similarity import FUNCTIONS, NEIGHBOURS, related, sides
 
 LOOSE = ("procrustes",)  # singular values of wide sides are roots of eigenvalues
@@ -103,6 +104,36 @@ def test_biased_kernels_are_double_centred_and_of_unit_norm():
         np.testing.assert_allclose(gram.sum(axis=0), 0.0, atol=1e-12)
         assert np.linalg.norm(gram) == pytest.approx(1.0, abs=1e-12)
         np.testing.assert_array_equal(gram, gram.T)
+
+
+@pytest.mark.parametrize("name", ["cka", "cka_biased"])
+@pytest.mark.parametrize("shape", [(7, 2, 3), (63, 9, 40), (40, 60, 50)], ids=str)
+def test_gram_matrices_need_not_be_kept(name, shape, monkeypatch):
+    x, y = related(*shape)
+    orders = orders_of(len(x), 12)
+    kept, lean = [], []
+    for rows_in_memory, products, found in ((10**6, 0, kept), (0, 0, lean)):
+        monkeypatch.setattr("analogue.similarity.gram._ROWS_IN_MEMORY", rows_in_memory)
+        monkeypatch.setattr("analogue.similarity.gram._PRODUCTS_A_GATHER", products)
+        found.append(MEASURES[name].prepare(x, y))
+    (kept,), (lean,) = kept, lean
+    assert type(kept) in type(lean).__bases__
+    assert max(kept.rounding, lean.rounding) <= 1e-10
+    np.testing.assert_allclose(lean.draws(orders), kept.draws(orders), atol=1e-12, rtol=0)
+    assert lean.observed == pytest.approx(kept.observed, abs=1e-12)
+    for matrix in ("a", "b") if name == "cka" else ("k", "l"):
+        np.testing.assert_allclose(getattr(lean, matrix), getattr(kept, matrix), atol=1e-12, rtol=0)
+
+
+def test_gram_matrices_are_kept_where_their_centred_part_is_small(monkeypatch):
+    """One row apart and the others together: all distances are sums of two numbers, and nothing is left but noise."""
+    monkeypatch.setattr("analogue.similarity.gram._ROWS_IN_MEMORY", 0)
+    x, y = related(40, 5, 4)
+    x = np.eye(40, 5) + 1e-6 * x
+    x[0, 0] += 100.0
+    prepared = MEASURES["cka"].prepare(x, y)
+    assert type(prepared) is Mantel
+    assert prepared.observed == pytest.approx(oracles.debiased_cka(x, y), abs=1e-5)
 
 
 def test_cosines_of_many_rows_are_not_kept(monkeypatch):

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .measure import varying_rows
+from .nuclear import exact_nuclear_norm, nuclear_norm
 from .parallel import map_permutations, product_type
 from .principal import Components, check_variance
 
 _MINIMUM_ROWS = 2
 _ROWS_PER_DIRECTION = 6  # of svcca_capped
-_WIDE = 32  # directions on both sides from which the Gram matrix is the faster way to singular values
 
 
 def svcca(x: ArrayLike, y: ArrayLike, variance: float = 0.99) -> float:
@@ -181,11 +181,10 @@ class Subspaces(PairedBases):
     @cached_property
     def observed(self) -> float:
         """The measure on the rows as they are paired."""
-        return min(1.0, float(_singular_values(self.qx.T @ self.qy).sum()) / min(self.kx, self.ky))
+        return min(1.0, exact_nuclear_norm(self.qx.T @ self.qy) / min(self.kx, self.ky))
 
     def _mean(self, cosines: NDArray[np.floating]) -> float:
-        values = _gram_singular_values if min(cosines.shape) >= _WIDE else _singular_values
-        return min(1.0, float(values(cosines).sum()) / min(self.kx, self.ky))
+        return min(1.0, nuclear_norm(cosines) / min(self.kx, self.ky))
 
 
 class SquaredSubspaces(PairedBases):
@@ -195,18 +194,3 @@ class SquaredSubspaces(PairedBases):
 
     def _mean(self, cosines: NDArray[np.floating]) -> float:
         return min(1.0, float(np.square(cosines, dtype=np.float64).sum()) / min(self.kx, self.ky))
-
-
-def _singular_values(matrix: NDArray[np.floating]) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = np.linalg.svd(matrix.astype(np.float64, copy=False), compute_uv=False)
-    return values
-
-
-def _gram_singular_values(matrix: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the singular values of a tall matrix as roots of its Gram matrix's eigenvalues, in a third of the time.
-
-    A value s is off by about 1e-16 / s, at most 1e-8.
-    """
-    tall = matrix.astype(np.float64, copy=False)
-    values: NDArray[np.float64] = np.sqrt(np.linalg.eigvalsh(tall.T @ tall).clip(min=0.0))
-    return values

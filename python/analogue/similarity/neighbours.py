@@ -14,7 +14,6 @@ from .paired import unit_rows
 
 _TIE = 1e-12  # cosines that are closer differ by rounding only
 _BLOCK = 512  # rows whose cosines with all others are held at once
-_BATCH = 64  # rows whose neighbours are compared at once, in thousands of comparisons a row
 
 Ids = NDArray[np.int32]
 

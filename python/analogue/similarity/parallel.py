@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_HEAVY = 2**28  # multiplications from which products are taken in float32
+_HEAVY = 2**26  # multiplications from which products are taken in float32
 _SMALL = 2**22  # multiplications below which a draw is not worth a thread
 _limited = Lock()  # the limit on BLAS is one for the process
 
@@ -35,6 +34,8 @@ def map_permutations(
     """
     if multiplications < _SMALL:
         return np.array([measure(order) for order in permutations], dtype=np.float64)
+    from concurrent.futures import ThreadPoolExecutor
+
     controller = _controller()
     with _limited:
         threads = min(max((pool["num_threads"] for pool in controller.info()), default=1), max(1, len(permutations)))

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .measure import varying_rows
+from .nuclear import WIDE, nuclear_norm
 from .parallel import map_permutations, product_type
 from .principal import Components
 
 _MINIMUM_ROWS = 2
 _NOTHING = 1e-13  # singular value, as a share of the largest, that is rounding
-_WIDE = 32  # columns on both sides from which the Gram matrix is the faster way to singular values
 
 
 def procrustes(x: ArrayLike, y: ArrayLike) -> float:
@@ -67,7 +67,7 @@ class Rotatable:
     @property
     def rounding(self) -> float:
         """Singular values that vanish come out at up to 1e-8 of the largest, which is at most 1."""
-        return 1e-8 * self._narrow if self._narrow >= _WIDE else 1e-7
+        return 1e-8 * self._narrow if self._narrow >= WIDE else 1e-7
 
     @property
     def _narrow(self) -> int:
@@ -86,11 +86,6 @@ class Rotatable:
         if fixed.shape[1] < moved.shape[1]:
             # Permuting the rows of x by the inverse gives the same products, and the narrower side moves faster.
             fixed, moved, permutations = moved, fixed, np.argsort(permutations, axis=1)
-        return map_permutations(lambda order: _nuclear_norm(fixed.T @ moved[order]), permutations, multiplications=cost)
-
-
-def _nuclear_norm(product: NDArray[np.floating]) -> float:
-    tall = product.astype(np.float64, copy=False)
-    if tall.shape[1] < _WIDE:
-        return min(1.0, float(np.linalg.svd(tall, compute_uv=False).sum()))
-    return min(1.0, float(np.sqrt(np.linalg.eigvalsh(tall.T @ tall).clip(min=0.0)).sum()))
+        return map_permutations(
+            lambda order: min(1.0, nuclear_norm(fixed.T @ moved[order])), permutations, multiplications=cost
+        )
