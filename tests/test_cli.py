@@ -6,23 +6,27 @@ import shutil
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import scipy.stats
 from safetensors.numpy import load_file, save_file
 
 import analogue
 from analogue.compare import compare_spaces
 from analogue.demo import folder
 from analogue.report import tables
+from analogue.scoring import scored_rows
+from analogue.settings import PANEL
 
 A, B, SAE_A, SAE_B = (str(folder() / name) for name in ("model_a", "model_b", "sae_a", "sae_b"))
 TEXT = str(folder() / "held_out.jsonl")
-SMALL = ["--max-tokens", "6000", "--permutations", "30"]
+WHOLE = ["--max-tokens", "6000", "--permutations", "30"]
+SMALL = [*WHOLE, "--measures", "svcca,rsa,cka"]
 TINY = ["--max-tokens", "3000", "--permutations", "5", "--measures", "rsa"]
 ONE_CELL = ["compare", A, B, "--sae-a", SAE_A, "--site-a", "layers.2", "--sae-b", f"{SAE_B}/layers.4", "--text", TEXT]
 
 
 def test_one_cell(run, tmp_path):
     out = tmp_path / "run"
-    status, printed, progress = run(*ONE_CELL, *SMALL, "--out", out)
+    status, printed, progress = run(*ONE_CELL, *WHOLE, "--out", out)
     assert status == 0
     assert "svcca" in printed
     assert "mean r given token" in printed
@@ -60,6 +64,19 @@ def test_one_cell(run, tmp_path):
         "junk majority",
     ]
     read = analogue.load_comparison(out)
+    assert read.null.name == read.scores["rsa"].null == "siblings"
+    assert json.loads((out / "summary.json").read_text())["null"] == read.summary["null"]
+    assert (read.null.groups, read.null.largest_group) == (read.scores["rsa"].groups, read.scores["rsa"].largest_group)
+    words = " ".join(printed.split())
+    assert "siblings, at least half of the mutual pairs can change places" in words
+    assert read.verdict.word in words
+    assert read.summary["verdict"]["word"] == "shared"
+    assert column(read, "Verdict", "p of mutual_knn") == [f"{read.scores['mutual_knn'].p_value:.2g}"]
+    saved = json.loads((out / "scores.json").read_text())
+    assert [score["measure"] for score in saved if score["null"] == "siblings"] == list(PANEL)
+    assert {score["null"] for score in saved} == {"siblings", "siblings, rate-adjusted"}
+    assert {score["rows_movable"] for score in saved} == {read.null.rows_movable}
+    assert len(read.rate_adjusted["rsa"].draws) == 30
     assert read.summary["mean_value"] is None
     assert column(read, "Correlation of", "matched") is None
     table = pq.read_table(out / "pairs.parquet")
@@ -76,7 +93,10 @@ def test_reading_back_gives_the_same(run, tmp_path):
     second = analogue.load_comparison(tmp_path / "again")
     assert first.to_dict() == second.to_dict()
     np.testing.assert_array_equal(first.directions["a"], second.directions["a"])
-    x, y = first.directions["a"], first.directions["b"]
+    assert first.null.name == "one-per-token"
+    rows = scored_rows(first.pairs, first.labels, "one-per-token")
+    assert len(rows) == first.null.scored < len(first.pairs)
+    x, y = first.directions["a"][rows], first.directions["b"][rows]
     again = analogue.permutation_test(x, y, measures=("rsa",), permutations=30)["rsa"]
     assert again.observed == pytest.approx(first.scores["rsa"].observed, abs=1e-12)
     np.testing.assert_allclose(again.draws, first.scores["rsa"].draws, atol=1e-12)
@@ -86,16 +106,24 @@ def test_grid_and_json(run, tmp_path):
     sites = ["--sae-a", SAE_A, "--site-a", "layers.2", "--sae-a", SAE_A, "--site-a", "layers.3"]
     out = tmp_path / "grid"
     command = ["compare", A, B, *sites, "--sae-b", f"{SAE_B}/layers.3", "--text", TEXT, "--out", out, "--json"]
-    status, printed, _ = run(*command, *SMALL, "--no-activations")
+    status, printed, _ = run(*command, *WHOLE, "--no-activations")
     assert status == 0
     said = json.loads(printed)
     assert [cell["sites"] for cell in said["cells"]] == [{"a": f"layers.{n}", "b": "layers.3"} for n in (2, 3)]
     assert {path.name for path in (out / "cells").iterdir()} == {"layers.2--layers.3", "layers.3--layers.3"}
     assert (out / "figures" / "heatmap_rsa.png").is_file()
     assert not (out / "sites" / "A--layers.2" / "activations").exists()
-    assert pq.read_table(out / "grid.parquet").num_rows == 2 * 3
+    assert pq.read_table(out / "grid.parquet").num_rows == 2 * len(PANEL)
     grid = analogue.load_comparison(out)
     assert grid.to_dict() == said
+    records = pq.read_table(out / "grid.parquet").to_pylist()
+    assert records == grid.records()
+    for measure in PANEL:
+        own = [record for record in records if record["measure"] == measure]
+        p = [record["p_value"] for record in own]
+        assert [record["p_bh"] for record in own] == pytest.approx(scipy.stats.false_discovery_control(p))
+        assert [record["p_by"] for record in own] == pytest.approx(scipy.stats.false_discovery_control(p, method="by"))
+        assert [record["p_sidak"] for record in own] == pytest.approx([1 - (1 - value) ** 2 for value in p])
     with pytest.raises(ValueError, match="were not saved with this run"):
         grid.cells["layers.2", "layers.3"].spaces["a"].firing_rates()
     cell = analogue.load_comparison(out / "cells" / "layers.2--layers.3")
@@ -171,6 +199,10 @@ def with_option(option, value):
         ([*ONE_CELL, "--null", "none"], ["null must be one of", "'none'"]),
         ([*ONE_CELL, "--measures", "svcca,magic"], ["measures must be one of", "'magic'"]),
         ([*ONE_CELL, "--measures", ","], ["measures must name at least one"]),
+        ([*ONE_CELL, "--permutations", "many"], ["permutations must be a number or original, got 'many'"]),
+        ([*ONE_CELL, "--method", "guess"], ["method must be one of permutation, analytic, got 'guess'"]),
+        ([*ONE_CELL, "--null", "shift", "--measures", "rsa"], ["null=shift needs pairs without a correlation band"]),
+        ([*ONE_CELL, "--token-null", "0"], ["token_null must be at least 1, got 0"]),
         ([*ONE_CELL, "--permutations", "0"], ["permutations must be at least 1, got 0"]),
         ([*ONE_CELL, "--min-activations", "0"], ["min_activations must be at least 1, got 0"]),
         ([*ONE_CELL, "--context-length", "129"], ["context_length must be at most 128", "129"]),
@@ -299,12 +331,67 @@ def test_a_saturated_measure_is_drawn_and_said_to_be(run, tmp_path):
     assert (out / "figures" / "null_svcca.png").is_file()
 
 
-def test_repeated_features_carry_a_note(run, tmp_path):
+def test_the_pairing_null_carries_a_caveat(run, tmp_path):
     out = tmp_path / "run"
-    assert run(*ONE_CELL, *SMALL, "--pairs", "b_to_a", "--out", out)[0] == 0
-    notes = {score["note"] for score in json.loads((out / "scores.json").read_text())}
-    assert len(notes) == 1
-    assert "the pairing null does not hold for repeats" in notes.pop()
+    status, printed, _ = run(*ONE_CELL, *WHOLE, "--pairs", "b_to_a", "--null", "pairing", "--out", out)
+    assert status == 0
+    caveats = {score["caveat"] for score in json.loads((out / "scores.json").read_text())}
+    assert len(caveats) == 1
+    assert "the pairing null does not hold for these" in caveats.pop()
+    read = analogue.load_comparison(out)
+    assert read.verdict.word is None
+    assert "it needs the null siblings or one-per-token, and the scores have pairing" in " ".join(printed.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "null", "method"),
+    [
+        (["--null", "one-per-token"], "one-per-token", "permutation"),
+        (["--null", "stratified", "--permutations", "original"], "stratified", "permutation"),
+        (["--method", "analytic"], "one-per-token", "analytic"),
+        (["--null", "subset"], "subset", "draws"),
+        (["--null", "shift", "--min-correlation", "-1"], "shift, studentised", "draws"),
+        (["--null", "siblings", "--stop", "3"], "siblings", "permutation"),
+    ],
+)
+def test_any_null_is_one_flag(run, tmp_path, options, null, method):
+    out = tmp_path / "run"
+    status, printed, error = run(*ONE_CELL, *TINY, *options, "--out", out)
+    assert status == 0, error
+    read = analogue.load_comparison(out)
+    score = read.scores["rsa"]
+    assert (score.null, score.method) == (null, method)
+    assert read.null.name in ("one-per-token", options[1])
+    assert " ".join(read.null.reason.split()) in " ".join(printed.split())
+    if "original" in options:
+        assert score.permutations == 100
+    if method == "draws":
+        assert read.caveat
+        assert "pairs on average" in read.null.reason or null == "subset"
+        assert read.rate_adjusted == {}
+
+
+def test_the_token_conditional_null_of_the_correlations(run, tmp_path):
+    out = tmp_path / "run"
+    status, printed, error = run(*ONE_CELL, *TINY, "--token-null", "9", "--out", out)
+    assert status == 0, error
+    assert "token-conditional" in printed
+    read = analogue.load_comparison(out)
+    found = read.token_null
+    assert found.permutations == len(found.draws) == 9
+    assert found.pairs >= len(read.pairs)  # without the correlation band
+    assert read.summary["token_null"]["mean_correlation"] == found.mean_correlation
+    assert column(read, "Mean r against", "p") == [f"{found.p_value:.2g}"]
+    again = analogue.token_conditional(
+        analogue.Procedure(
+            *(space.activations for space in read.spaces.values()),
+            *(np.empty((2048, 0)) for _ in "ab"),
+            filters=read.settings.filters(*read.labels, bands=False),
+            matching={"min_activations": 20},
+        ),
+        draws=9,
+    )
+    np.testing.assert_allclose(again.draws, found.draws, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -341,8 +428,12 @@ def test_rules_of_many_to_one(run, tmp_path, options, stages, highest):
     assert read.pairs.correlation_given_token.min() >= 0.05
     if highest is not None:
         assert read.pairs.counts.highest_multiplicity <= highest
-    repeats = read.pairs.counts.highest_multiplicity > 1
-    assert ("does not hold for repeats" if repeats else f"{options[0]} pairs have siblings") in read.caveat
+    assert read.caveat is None
+    assert read.null.name == read.scores["rsa"].null == "one-per-token"
+    assert read.null.reason.startswith(f"{options[0]} pairs have many siblings")
+    kept = read.pairs.select(scored_rows(read.pairs, read.labels, "one-per-token"))
+    assert kept.counts.highest_multiplicity == 1
+    assert read.scores["rsa"].n == len(kept) == read.null.scored
 
 
 @pytest.mark.parametrize(
@@ -402,7 +493,8 @@ def test_assignment(run, tmp_path):
     mutual = analogue.match(spaces["a"].activations, spaces["b"].activations, min_activations=20).pairs()
     assert said["total"] > mutual.correlation.sum()
     for score in json.loads((out / "scores.json").read_text()):
-        assert "assignment pairs have siblings" in score["note"]
+        assert score["null_reason"].startswith("assignment pairs have many siblings")
+        assert score["caveat"] is None
         assert score["share_given_token_above_0.1"] == read.summary["share_given_token_above_0.1"]
 
 
@@ -449,19 +541,13 @@ def test_robustness_stands_in_the_run(run, tmp_path):
     assert last["rsa"] == pytest.approx(read.scores["rsa"].observed)
     assert (out / "figures" / "convergence.png").is_file()
     bands = analogue.scores_by_multiplicity(read)
-    sizes = {name: scores["rsa"].n for name, scores in bands.items()}
-    assert sum(sizes.values()) == len(read.pairs)
     times = np.bincount(read.pairs.feature_a)[read.pairs.feature_a]
-    assert sizes == {
-        "1": (times == 1).sum(),
-        "2-10": ((times > 1) & (times < 11)).sum(),
-        "11-50": 0,
-        "51+": 0,
-    }
-    alone = times == 1
-    rows = [directions[alone] for directions in read.directions.values()]
-    expected = analogue.permutation_test(*rows, measures=("rsa",), permutations=30)["rsa"]
-    assert bands["1"]["rsa"].z == expected.z
+    for name, inside in (("1", times == 1), ("2-10", (times > 1) & (times < 11))):
+        kept = np.flatnonzero(inside)[scored_rows(read.pairs.select(inside), read.labels, "one-per-token")]
+        rows = [directions[kept] for directions in read.directions.values()]
+        expected = analogue.permutation_test(*rows, "rsa", "one-per-token", permutations=30)["rsa"]
+        assert bands[name]["rsa"].to_dict() == expected.to_dict()
+    assert bands["11-50"]["rsa"].n == bands["51+"]["rsa"].n == 0
 
 
 def test_what_are_no_settings_is_refused():
@@ -481,7 +567,7 @@ def test_a_run_read_back_is_never_scored_on_other_rows(run, tmp_path):
     spaces = analogue.load_comparison(tmp_path / "run").spaces
     with pytest.raises(ValueError, match=r"decoder directions of layers\.2 were not saved with this run"):
         compare_spaces(spaces["a"], spaces["b"])
-    with pytest.raises(ValueError, match=r"must be of format analogue\.grid/1"):
+    with pytest.raises(ValueError, match=r"must be of format analogue\.grid/2"):
         analogue.Grid.load(tmp_path / "run")
 
 

@@ -1,12 +1,15 @@
 """The embedded pair: what the tool must say of two trained models, of one never trained, and of planted data."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
-from analogue import FeatureActivations, capture, load_dictionary, match, permutation_test
+from analogue import FeatureActivations, Settings, capture, load_dictionary, match, permutation_test
+from analogue.compare import compare_spaces
 from analogue.corpus import Corpus
 from analogue.demo import SITES, folder
 from analogue.sides import load_side, shared_context_length
@@ -14,22 +17,64 @@ from analogue.sides import load_side, shared_context_length
 MODELS = {"model_a": "sae_a", "model_b": "sae_b", "control": "sae_control"}
 
 
-def test_trained_cells_pass(demo):
+VOTES = ("rsa", "mutual_knn", "cka")
+OTHER_PAIRS = ({"pairs": "assignment"}, {"pairs": "b_to_a"}, {"pairs": "a_to_b"}, {"pairs": "capacity", "capacity": 3})
+
+
+def test_trained_cells_are_shared(demo):
     for sites, cell in demo.cells.items():
+        assert cell.verdict.word == "shared", sites
+        assert cell.null.name == "siblings", sites
+        assert cell.caveat is None
         assert cell.scores["svcca"].z > 5, sites
         assert cell.scores["rsa"].z > 10, sites
-        assert cell.scores["svcca"].p_value == cell.scores["rsa"].p_value == 1 / 101
+        assert {score.p_value for score in cell.scores.values()} == {1 / 101}, sites
+        assert {score.p_value for score in cell.rate_adjusted.values()} == {1 / 101}, sites
+        assert cell.verdict.effect > 0.05, sites
         assert cell.summary["mean_correlation_given_token"] > 0.03, sites
     assert list(demo.cells) == [(a, b) for a in SITES["model_a"] for b in SITES["model_b"]]
 
 
 def test_the_control_stays_silent(demo):
     control = demo.control
-    assert abs(control.scores["svcca"].z) < 4
-    assert abs(control.scores["rsa"].z) < 4
+    assert control.null.name == "siblings"
+    assert control.verdict.word == "not shown"
+    for score in (*control.scores.values(), *control.rate_adjusted.values()):
+        assert abs(score.z) < 4
+    assert control.verdict.effect < 0.02
     assert control.summary["mean_correlation_given_token"] < 0.01
     plain = [cell.summary["mean_correlation"] for cell in demo.cells.values()]
     assert control.summary["mean_correlation"] > 0.7 * np.mean(plain)  # plain r cannot tell the two apart
+
+
+@pytest.mark.parametrize("rule", OTHER_PAIRS)
+def test_the_null_of_other_pairs_holds_too(demo, rule):
+    """Under the pairing null the same control is called significant where features repeat."""
+    settings = Settings(**rule, measures=VOTES, permutations=99)
+    trained, control = again(demo.cells["layers.2", "layers.3"], settings), again(demo.control, settings)
+    assert trained.null.name == control.null.name == "one-per-token"
+    assert (trained.verdict.word, control.verdict.word) == ("shared", "not shown")
+    assert control.verdict.effect < 0.02
+    wrong = again(demo.control, replace(settings, null="pairing"))
+    if rule["pairs"] != "assignment":
+        assert wrong.scores["cka"].p_value == 1 / 100
+    assert "the pairing null does not hold" in wrong.caveat
+    assert wrong.verdict.word is None
+
+
+def again(comparison, settings):
+    """The same activations and decoders, compared by other settings."""
+    return compare_spaces(comparison.spaces["a"], comparison.spaces["b"], settings)
+
+
+def test_closed_forms_agree_with_shuffles(demo):
+    cell = demo.cells["layers.2", "layers.3"]
+    settings = Settings(null="one-per-token", measures=("rsa", "cka", "svcca_capped"), permutations=400)
+    drawn, closed = (again(cell, replace(settings, method=method)).scores for method in ("permutation", "analytic"))
+    for name, score in closed.items():
+        assert score.method == "analytic"
+        assert score.null_mean == pytest.approx(drawn[name].null_mean, abs=4 * drawn[name].null_std / 20)
+        assert score.z == pytest.approx(drawn[name].z, rel=0.25)
 
 
 def test_random_pairs_are_not_similar(demo):
@@ -108,7 +153,10 @@ def test_the_control_says_what_it_is(demo, tmp_path):
     assert list(control.provenance["dictionaries"]["a"]) == ["layers.2"]
     grid = load_comparison(tmp_path / "run")
     assert grid.records() == demo.records()
-    assert [record["role"] for record in grid.records()] == ["cell"] * 12 + ["control"] * 3
+    assert pq.read_table(tmp_path / "run" / "grid.parquet").to_pylist() == demo.records()
+    assert grid.to_dict() == demo.to_dict()
+    assert [record["p_bh"] is None for record in grid.records()] == [False] * 24 + [True] * 6
+    assert [record["role"] for record in grid.records()] == ["cell"] * 24 + ["control"] * 6
     demo.save(tmp_path / "plain", activations=False)
     assert load_comparison(tmp_path / "plain").records() == demo.records()
 

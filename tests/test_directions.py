@@ -441,7 +441,7 @@ def test_a_run_by_directions(compare, tmp_path):
     assert read.settings.by == "directions"
     assert [stage.name for stage in read.pairs.stages][:3] == ["candidates", "mutual", "fires on 20 tokens"]
     assert "the cosine of the very decoder rows" in read.caveat
-    assert {score["note"] for score in json.loads((tmp_path / "run" / "scores.json").read_text())} == {read.caveat}
+    assert {score["caveat"] for score in json.loads((tmp_path / "run" / "scores.json").read_text())} == {read.caveat}
 
     two, three = (an.load_dictionary(folder() / "sae_a" / f"layers.{n}") for n in (2, 3))
     acts = [read.spaces[side].activations for side in "ab"]

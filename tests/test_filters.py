@@ -114,7 +114,16 @@ def labels_of(*tokens):
     flat = [token for own in tokens for token in own]
     offsets = np.cumsum([0] + [len(own) for own in tokens])
     zeros = np.zeros(len(flat), dtype=np.int64)
-    return Labels(offsets, np.ones(len(flat), np.float32), flat, [""] * len(flat), [""] * len(flat), zeros, zeros)
+    return Labels(
+        offsets,
+        np.ones(len(flat), np.float32),
+        flat,
+        [""] * len(flat),
+        [""] * len(flat),
+        zeros,
+        zeros,
+        [None] * (len(offsets) - 1),
+    )
 
 
 def test_junk_rules():

@@ -26,7 +26,9 @@ def labels_of(prefix, n):
     zeros = np.zeros(2 * n, dtype=np.int64)
     tokens = [f"{prefix}{feature}{rank}" for feature in range(n) for rank in ("x", "y")]
     texts = [""] * len(tokens)
-    return Labels(np.arange(0, 2 * n + 1, 2), np.ones(2 * n, np.float32), tokens, texts, texts, zeros, zeros)
+    return Labels(
+        np.arange(0, 2 * n + 1, 2), np.ones(2 * n, np.float32), tokens, texts, texts, zeros, zeros, [None] * n
+    )
 
 
 @given(rows, st.sampled_from(["a", "b"]), st.sampled_from([1, 3, 20]))

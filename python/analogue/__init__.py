@@ -13,6 +13,8 @@ from .dictionaries import Dictionary as Dictionary
 from .dictionaries import load_dictionary as load_dictionary
 from .direction_matches import DirectionMatches as DirectionMatches
 from .directions import match_directions as match_directions
+from .explain import Explanation as Explanation
+from .explain import explain as explain
 from .grid import Grid as Grid
 from .grid import compare as compare
 from .grid import load_comparison as load_comparison
@@ -38,3 +40,6 @@ from .sides import load_side as load_side
 from .soft import soft_match as soft_match
 from .token_conditional import TokenConditional as TokenConditional
 from .token_conditional import token_conditional as token_conditional
+from .tokens import top_tokens as top_tokens
+from .verdict import Verdict as Verdict
+from .verdict import verdict as verdict

@@ -1,31 +1,28 @@
-"""The command line: `analogue demo` and `analogue compare`."""
+"""The command line: `analogue demo`, `analogue compare` and `analogue explain`."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from . import report
-from .compare import Progress
+from .cli_output import finish, print_json, print_tables, progress_bars
 from .comparison import Comparison
 from .corpus import Corpus, same_tokenizer
 from .demo import run_demo
-from .grid import Grid, compare
+from .explain import explain
+from .grid import compare, load_comparison
 from .matching import METRICS
+from .nulls.permutations import METHODS, ORIGINAL
 from .rules import RULES
 from .runs import check_target
-from .settings import ASSIGNMENT_TOP, Settings
+from .settings import ASSIGNMENT_TOP, NULL_NAMES, Settings
 from .sides import load_side, shared_context_length
-
-if TYPE_CHECKING:
-    from rich.progress import TaskID
+from .similarity import MEASURES
 
 app = typer.Typer(
     help="Do two language models represent the same things?",
@@ -37,7 +34,7 @@ app = typer.Typer(
 _DEFAULTS = Settings()
 
 Out = Annotated[Path, typer.Option(help="Run folder to write.")]
-Permutations = Annotated[int, typer.Option(help="Row permutations for every null.")]
+Permutations = Annotated[str, typer.Option(help="Row permutations for every null; original: 100 or 1000.")]
 Seed = Annotated[int, typer.Option(help="Seed of the permutations and of the halves.")]
 MaxTokens = Annotated[int | None, typer.Option(help="Read at most this many tokens.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
@@ -66,7 +63,7 @@ def _root(
 @app.command("demo")
 def demo_command(
     out: Out,
-    permutations: Permutations = _DEFAULTS.permutations,
+    permutations: Permutations = str(_DEFAULTS.permutations),
     seed: Seed = _DEFAULTS.seed,
     max_tokens: MaxTokens = None,
     device: Device = "auto",
@@ -76,8 +73,8 @@ def demo_command(
 ) -> None:
     """Compare the two embedded models at two sites each, and one of them never trained as control."""
     check_target(out, overwrite=overwrite)
-    settings = Settings(permutations=permutations, seed=seed)
-    with _progress() as progress:
+    settings = Settings(permutations=_permutations(permutations), seed=seed)
+    with progress_bars() as progress:
         result = run_demo(
             settings,
             max_tokens=max_tokens,
@@ -85,7 +82,7 @@ def demo_command(
             arguments={"command": "demo", "max_tokens": max_tokens, "device": device},
             progress=progress,
         )
-    _finish(result, out, overwrite=overwrite, activations=not no_activations, as_json=as_json)
+    finish(result, out, overwrite=overwrite, activations=not no_activations, as_json=as_json)
     if not as_json:
         print(
             "The control is model A as it was before training, with an SAE of its own: it shows what the same\n"
@@ -132,8 +129,17 @@ def compare_command(
     max_correlation: Annotated[float | None, typer.Option(help="Upper end of the correlation band.")] = None,
     min_correlation_given_token: Annotated[float | None, typer.Option(help="Least r given the token.")] = None,
     junk: Annotated[str, typer.Option(help="Junk rule: majority, any or off.")] = _DEFAULTS.junk,
-    null: Annotated[str, typer.Option(help="Null hypothesis: pairing.")] = _DEFAULTS.null,
-    measures: Annotated[str, typer.Option(help="Measures, with commas between.")] = ",".join(_DEFAULTS.measures),
+    null: Annotated[str, typer.Option(help=f"Null hypothesis: {', '.join(NULL_NAMES)}.")] = _DEFAULTS.null,
+    method: Annotated[str, typer.Option(help=f"How nulls are had: {', '.join(METHODS)}.")] = _DEFAULTS.method,
+    stop: Annotated[
+        int | None, typer.Option(help="End the draws of a measure when so many reach what was observed.")
+    ] = None,
+    token_null: Annotated[
+        int | None, typer.Option(help="Draws of the token-conditional null of mean r, each matched again.")
+    ] = None,
+    measures: Annotated[str, typer.Option(help=f"Measures, with commas between: {', '.join(MEASURES)}.")] = ",".join(
+        _DEFAULTS.measures
+    ),
     min_pairs: Annotated[int, typer.Option(help="With fewer pairs there is no score.")] = _DEFAULTS.min_pairs,
     split_half: Annotated[
         bool, typer.Option("--split-half", help="Match on half of the documents, correlate on the other half.")
@@ -141,7 +147,7 @@ def compare_command(
     convergence: Annotated[
         bool, typer.Option("--convergence", help="Pair and score growing parts of the text too.")
     ] = False,
-    permutations: Permutations = _DEFAULTS.permutations,
+    permutations: Permutations = str(_DEFAULTS.permutations),
     seed: Seed = _DEFAULTS.seed,
     max_tokens: MaxTokens = None,
     context_length: Annotated[
@@ -160,7 +166,8 @@ def compare_command(
     arguments: dict[str, Any] = {
         name: str(value) if isinstance(value, Path) else value for name, value in locals().items()
     }
-    arguments |= {"command": "compare", "text": [str(path) for path in text]}
+    drawn = _permutations(permutations)
+    arguments |= {"command": "compare", "text": [str(path) for path in text], "permutations": drawn}
     check_target(out, overwrite=overwrite)
     settings = Settings(
         by=by,
@@ -181,8 +188,11 @@ def compare_command(
         min_correlation_given_token=min_correlation_given_token,
         junk=junk,
         null=null,
+        method=method,
+        stop=stop,
+        token_null=token_null,
         measures=tuple(name.strip() for name in measures.split(",") if name.strip()),
-        permutations=permutations,
+        permutations=drawn,
         seed=seed,
         min_pairs=min_pairs,
         split_half=split_half,
@@ -204,7 +214,7 @@ def compare_command(
         max_tokens=max_tokens,
         extra_special_ids=tokenizer_b.all_special_ids,
     )
-    with _progress() as progress:
+    with progress_bars() as progress:
         result = compare(
             side_a,
             side_b,
@@ -215,70 +225,35 @@ def compare_command(
             arguments=arguments,
             progress=progress,
         )
-    _finish(result, out, overwrite=overwrite, activations=not no_activations, as_json=as_json)
+    finish(result, out, overwrite=overwrite, activations=not no_activations, as_json=as_json)
 
 
-def _finish(result: Comparison | Grid, out: Path, *, overwrite: bool, activations: bool, as_json: bool) -> None:
-    from rich.console import Console
-
-    report.save(result, out, overwrite=overwrite, activations=activations)
+@app.command("explain")
+def explain_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, a cell of one, or a grid: then all cells.")],
+    measure: Annotated[str, typer.Option(help=f"The score to explain: {', '.join(MEASURES)}.")] = "cka",
+    top: Annotated[int, typer.Option(help="Pairs, and groups, to list.", min=1)] = 10,
+    as_json: Json = False,
+) -> None:
+    """List the pairs, and the groups of alike pairs, that a score hangs on."""
+    result = load_comparison(run)
+    comparisons = [result] if isinstance(result, Comparison) else list(result.comparisons.values())
+    explanations = [explain(comparison, measure) for comparison in comparisons]
     if as_json:
-        print(json.dumps(result.to_dict(), allow_nan=False))
+        found = [explanation.to_dict(top) for explanation in explanations]
+        print_json(found[0] if isinstance(result, Comparison) else {"cells": found})
     else:
-        console = Console()
-        for table in report.tables(result):
-            console.print(table)
-            console.print()
-        console.print(f"Everything is in {out}", highlight=False, markup=False)
-    cells = [result] if isinstance(result, Comparison) else list(result.cells.values())
-    if all(len(cell.pairs) < 2 for cell in cells):
-        best = max(cells, key=lambda cell: [stage.counts.pairs for stage in cell.pairs.stages])
-        raise ValueError(f"fewer than 2 pairs are left in every cell; in {_sites(best)} {_taker(best)}")
+        print_tables(table for each in explanations for table in report.explanation_tables(each, top))
 
 
-def _sites(cell: Comparison) -> str:
-    return f"{cell.spaces['a'].site} x {cell.spaces['b'].site}"
-
-
-def _taker(cell: Comparison) -> str:
-    """Say at which stage the pairs went."""
-    for side, candidates in cell.matched["candidates"].items():
-        if candidates < 2:
-            wanted = cell.settings.min_activations
-            return f"only {candidates} features of {side.upper()} vary and fire on at least {wanted} tokens"
-    before = cell.pairs.stages[0].counts.pairs
-    for stage in cell.pairs.stages[1:]:
-        if stage.counts.pairs < 2:
-            break
-        before = stage.counts.pairs
-    return f"the stage '{stage.name}' left {stage.counts.pairs} of {before}"
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Draw one bar a stage on stderr, with its rate."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
-    from rich.progress import Progress as Bars
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            elapsed = task.finished_time or task.elapsed
-            return Text(f"{task.completed / elapsed:,.0f} {task.fields['unit']}/s" if elapsed else "")
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate())
-    with Bars(*columns, console=Console(stderr=True)) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, unit="tokens" if stage.startswith("model") else "draws")
-            elif done == 0:
-                bars.reset(tasks[stage])
-            bars.update(tasks[stage], completed=done, total=total)
-
-        yield show
+def _permutations(given: str) -> int | str:
+    """Read a number of permutations, or the name of a preset."""
+    if given == ORIGINAL:
+        return given
+    try:
+        return int(given)
+    except ValueError:
+        raise ValueError(f"permutations must be a number or {ORIGINAL}, got {given!r}") from None
 
 
 def main() -> None:

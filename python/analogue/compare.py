@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,15 @@ from .given import count_alone
 from .matches import Matches
 from .matching import match
 from .multiplicity import BANDS, correlation_by_multiplicity, hubs, multiplicity_bands
-from .nulls import Score, permutation_test
+from .nulls import Score
 from .pairs import Pairs
+from .procedure import Procedure
 from .robustness import convergence, split_half
-from .settings import Settings, settings_or_default
+from .scored import Scoring
+from .scoring import score_pairs, score_redrawn
+from .settings import REDRAWN, Settings, settings_or_default
 from .spaces import FeatureSpace
+from .token_conditional import token_conditional
 
 Progress = Callable[[str, int, int], None]
 
@@ -62,15 +67,19 @@ def compare_spaces(
     rows = "decoder" if a.has_decoder and b.has_decoder else "activations"
     directions = paired_rows(spaces, pairs, rows)
 
+    scoring = _scoring(spaces, pairs, rows, directions, settings, matching, progress)
+    same_null = replace(settings, null=scoring.null.name)
+
     def scored(part: Pairs) -> dict[str, Score]:
-        return _scores(paired_rows(spaces, part, rows), settings)
+        rates = _rates(spaces)
+        return score_pairs(part, labels, paired_rows(spaces, part, rows), same_null, rates, adjust=False).scores
 
     again = {**settings.rule, **matching, "filters": stages}
     choices = {"a": matches.pairs("b_to_a"), "b": matches.pairs("a_to_b")}
     return Comparison(
         spaces=spaces,
         pairs=pairs,
-        scores=_scores(directions, settings, progress),
+        scoring=scoring,
         rows=rows,
         directions=directions,
         matched=_matched(matches, choices),
@@ -94,7 +103,8 @@ def scores_by_multiplicity(
 ) -> dict[str, dict[str, Score]]:
     """Score the kept pairs in bands of how many of them their feature has.
 
-    Under a rule of many to one every band but "1" holds repeats, so `Comparison.caveat` holds for it.
+    Every band is scored under the null of the comparison, so under "one-per-token" it keeps the best pair of every top
+    token; `Comparison.caveat` holds for every band.
 
     Parameters
     ----------
@@ -114,25 +124,65 @@ def scores_by_multiplicity(
     if directions is None:
         raise ValueError("comparison must hold the rows that were scored, but they were not saved with this run")
     names, band_of = multiplicity_bands(comparison.pairs, side, bands)
-    return {
-        name: _scores({key: rows[band_of == band] for key, rows in directions.items()}, comparison.settings)
-        for band, name in enumerate(names)
-    }
+    same_null = replace(comparison.settings, null=comparison.null.name)
+    rates = None
+    if same_null.null == "stratified":
+        rates = _rates(comparison.spaces)
+    scores = {}
+    for band, name in enumerate(names):
+        inside = np.flatnonzero(band_of == band)
+        rows = {key: all_rows[inside] for key, all_rows in directions.items()}
+        part = comparison.pairs.select(inside)
+        scores[name] = score_pairs(part, comparison.labels, rows, same_null, rates, adjust=False).scores
+    return scores
 
 
-def _scores(
-    directions: Mapping[str, NDArray[np.float32]], settings: Settings, progress: Progress | None = None
-) -> dict[str, Score]:
-    return permutation_test(
-        directions["a"],
-        directions["b"],
-        measures=settings.measures,
-        null=settings.null,
-        permutations=settings.permutations,
-        seed=settings.seed,
-        min_pairs=settings.min_pairs,
-        progress=None if progress is None else lambda done, total: progress("permutations", done, total),
+def _scoring(
+    spaces: Mapping[str, FeatureSpace],
+    pairs: Pairs,
+    rows: str,
+    directions: Mapping[str, NDArray[np.float32]],
+    settings: Settings,
+    matching: Mapping[str, Any],
+    progress: Progress | None,
+) -> Scoring:
+    """Score pairs under their null, and test their mean correlation where the settings ask for it."""
+    labels = (spaces["a"].labels, spaces["b"].labels)
+    if settings.null in REDRAWN and rows == "activations":
+        raise ValueError(f"null={settings.null} needs decoder rows on both sides, and these have activations only")
+    if settings.null in REDRAWN:
+        scoring = score_redrawn(_procedure(spaces, settings, matching), pairs, labels, settings, progress)
+    else:
+        scoring = score_pairs(pairs, labels, directions, settings, _rates(spaces), progress=progress)
+    if settings.token_null is None:
+        return scoring
+    shown = None if progress is None else lambda done, total: progress("token-conditional null", done, total)
+    procedure = _procedure(spaces, settings, matching)
+    found = token_conditional(procedure, draws=settings.token_null, seed=settings.seed, progress=shown)
+    return replace(scoring, token_null=found)
+
+
+def _procedure(spaces: Mapping[str, FeatureSpace], settings: Settings, matching: Mapping[str, Any]) -> Procedure:
+    """Return the way from activations to rows, without the correlation bands, which a null would hardly pass."""
+    a, b = spaces["a"], spaces["b"]
+    acts_a, acts_b = a.recorded_activations(), b.recorded_activations()
+    # Without a decoder no rows are asked for.
+    rows_a, rows_b = (
+        np.empty((space.labels.n_features, 0)) if space.directions is None else space.directions for space in (a, b)
     )
+    return Procedure(
+        acts_a,
+        acts_b,
+        rows_a,
+        rows_b,
+        **settings.rule,
+        filters=settings.filters(a.labels, b.labels, bands=False),
+        matching=matching,
+    )
+
+
+def _rates(spaces: Mapping[str, FeatureSpace]) -> dict[str, NDArray[np.float64]]:
+    return {side: space.firing_rates() for side, space in spaces.items()}
 
 
 def _matched(matches: Matches, choices: Mapping[str, Pairs]) -> dict[str, Any]:

@@ -16,8 +16,11 @@ from .nulls import Score
 from .pairs import Pairs, Stage
 from .robustness import SplitHalf
 from .runs import MANIFEST, RUN_FORMAT, checked, new_run, open_run, read_arrays, versions, write_arrays
+from .scored import ChosenNull, Scoring
 from .settings import Settings
 from .spaces import FeatureSpace, Store
+from .token_conditional import TokenConditional
+from .verdict import Verdict, verdict
 
 if TYPE_CHECKING:
     import pyarrow
@@ -43,8 +46,9 @@ class Comparison:
         What was compared.
     pairs : Pairs
         Kept pairs, with every stage and what it dropped.
-    scores : dict of str to Score
-        By measure.
+    scoring : Scoring
+        The null that was chosen, the scores under it, and what else is tested; ``scores``, ``null``, ``rate_adjusted``
+        and ``token_null`` are its parts.
     rows : {"decoder", "activations"}
         What was scored: decoder directions, or activations over kept tokens where a side has no decoder.
     directions : dict of {"a", "b"} to ndarray, shape (n, d), or None
@@ -71,7 +75,7 @@ class Comparison:
 
     spaces: dict[str, FeatureSpace]
     pairs: Pairs
-    scores: dict[str, Score]
+    scoring: Scoring
     rows: str
     directions: dict[str, NDArray[np.float32]] | None
     matched: dict[str, Any]
@@ -89,6 +93,26 @@ class Comparison:
         return self.spaces["a"].labels, self.spaces["b"].labels
 
     @property
+    def scores(self) -> dict[str, Score]:
+        """The score of every measure."""
+        return self.scoring.scores
+
+    @property
+    def null(self) -> ChosenNull:
+        """The null of the scores, and why it was taken."""
+        return self.scoring.null
+
+    @property
+    def rate_adjusted(self) -> dict[str, Score]:
+        """The score of every measure with the firing rate regressed out of the rows."""
+        return self.scoring.rate_adjusted
+
+    @property
+    def token_null(self) -> TokenConditional | None:
+        """Mean r against what the token's identity explains, where the settings ask for it."""
+        return self.scoring.token_null
+
+    @property
     def matched_by(self) -> str:
         """What partners were ranked by, in words: "r", "r given the token", "cosine", "decoder cosine", ..."""
         if self.settings.given is not None:
@@ -97,23 +121,21 @@ class Comparison:
 
     @property
     def caveat(self) -> str | None:
-        """One sentence where the pairing null does not hold for these pairs, whatever the scores, else None."""
+        """One sentence where the null does not hold for these pairs or cannot say much, whatever the scores."""
+        return self._circular or self.null.caveat
+
+    @property
+    def _circular(self) -> str | None:
         if self.rows == "activations":
             return "pairs were chosen by the correlation of the very rows that are scored, so p is no evidence"
         if self.settings.by == "directions":
             return "pairs were chosen by the cosine of the very decoder rows that are scored, so p is no evidence"
-        most = self.pairs.counts.highest_multiplicity
-        if most > 1:
-            return (
-                f"a feature stands in up to {most} pairs, and the {self.settings.null} null does not hold for repeats"
-            )
-        if self.settings.pairs == "mutual":
-            return None
-        example = ": a never-trained model reaches CKA z = 4.0 on them" if self.settings.pairs == "assignment" else ""
-        return (
-            f"{self.settings.pairs} pairs have siblings (features of one token, alike in their own model), for which "
-            f"the {self.settings.null} null does not hold, however often each feature stands{example}"
-        )
+        return None
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the scores say together, see `verdict`; none where the pairs were chosen by the rows that are scored."""
+        return verdict(self.scores) if self._circular is None else Verdict(None, self._circular)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -135,7 +157,8 @@ class Comparison:
             "assignment": optimum,
             "directions": self.direction_match,
             "split_half": None if self.split_half is None else asdict(self.split_half),
-            "verdict": None,
+            **self.scoring.summary(),
+            "verdict": self.verdict.to_dict(),
         }
 
     @property
@@ -143,17 +166,21 @@ class Comparison:
         return [stage.to_dict() for stage in self.pairs.stages]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return sites, summary, row counters, scores and convergence as plain JSON values."""
-        summary = self.summary
-        beyond = "share_given_token_above_0.1"
-        kind = {"pairs_kind": self.settings.pairs, "rows": self.rows, "note": self.caveat, beyond: summary[beyond]}
+        """Return sites, summary, row counters, scores (the rate-adjusted last) and convergence as plain JSON values."""
         return {
             "sites": {side: space.site for side, space in self.spaces.items()},
-            "summary": summary,
+            "summary": self.summary,
             "stages": self._stages,
-            "scores": [kind | score.to_dict() for score in self.scores.values()],
+            "scores": self.score_records(self.scores) + self.score_records(self.rate_adjusted),
             "convergence": None if self.convergence is None else self.convergence.to_pylist(),
         }
+
+    def score_records(self, scores: Mapping[str, Score]) -> list[dict[str, Any]]:
+        """Return scores of these pairs as plain JSON values, with what the pairs and the rows were."""
+        beyond = "share_given_token_above_0.1"
+        kind: dict[str, Any] = {"pairs_kind": self.settings.pairs, "rows": self.rows, "null_reason": self.null.reason}
+        kind |= {"caveat": self.caveat, beyond: self.summary[beyond]}
+        return [kind | score.to_dict() for score in scores.values()]
 
     def save(self, directory: str | Path, *, overwrite: bool = False, activations: bool = True) -> None:
         """Write a run folder, whole or not at all; `analogue.report.save` adds the figures.
@@ -201,7 +228,7 @@ class Comparison:
             pq.write_table(self.multiplicity[side], folder / f"multiplicity_{side}.parquet")
         if self.convergence is not None:
             pq.write_table(self.convergence, folder / "convergence.parquet")
-        write_arrays(folder / "nulls.npz", {name: s.draws for name, s in self.scores.items() if s.draws is not None})
+        write_arrays(folder / "nulls.npz", self.scoring.draws())
         if self.rows == "decoder" and self.directions is not None:
             write_arrays(folder / "directions.npz", self.directions)
         manifest = {
@@ -232,7 +259,7 @@ class Comparison:
             return pq.read_table(checked(folder, f"{name}.parquet", manifest))
 
         draws = read_arrays(checked(folder, "nulls.npz", manifest))
-        stored = read_json(checked(folder, "scores.json", manifest))
+        scores = read_json(checked(folder, "scores.json", manifest))
         summary = read_json(checked(folder, "summary.json", manifest))
         spaces = {
             side: FeatureSpace.read(folder, site, manifest["stores"][side], manifest["features"][side])
@@ -247,7 +274,7 @@ class Comparison:
         return cls(
             spaces=spaces,
             pairs=pairs,
-            scores={s["measure"]: Score.from_dict(s, draws=draws.get(s["measure"])) for s in stored},
+            scoring=Scoring.from_saved(scores, summary, draws),
             rows=manifest["rows"],
             directions=directions,
             matched={name: summary[name] for name in MATCHED},

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .capture import capture
+from .cells import cell_records, record_schema
 from .compare import Progress, compare_spaces
 from .comparison import Comparison
 from .corpus import Corpus
@@ -46,19 +47,8 @@ class Grid:
         return places if self.control is None else places | {"control": self.control}
 
     def records(self) -> list[dict[str, Any]]:
-        """Return one record for each cell and measure, the control's last; the rows of ``grid.parquet``."""
-        names = ("pairs", "mean_correlation", "mean_correlation_given_token", "share_given_token_above_0.1")
-        return [
-            {
-                "role": "control" if comparison is self.control else "cell",
-                "site_a": comparison.spaces["a"].site,
-                "site_b": comparison.spaces["b"].site,
-                **{name: comparison.summary[name] for name in names},
-                **score,
-            }
-            for comparison in self.comparisons.values()
-            for score in comparison.to_dict()["scores"]
-        ]
+        """Return the rows of ``grid.parquet``: one a cell and measure, the control's last, see `cell_records`."""
+        return cell_records({"cell": self.cells.values(), "control": [] if self.control is None else [self.control]})
 
     def to_dict(self) -> dict[str, Any]:
         """Return cells and control as plain JSON values."""
@@ -100,7 +90,7 @@ class Grid:
                 sites = {side: space.site for side, space in comparison.spaces.items()}
                 ways = {s: f"../../sites/{s.upper()}--{site}" for s, site in sites.items()}
                 comparison.write_cell(place, {s: relocated(stores[s, site], ways[s]) for s, site in sites.items()})
-        pq.write_table(pa.Table.from_pylist(self.records(), _schema(pa)), folder / "grid.parquet")
+        pq.write_table(pa.Table.from_pylist(self.records(), record_schema()), folder / "grid.parquet")
         manifest = {
             "format": GRID_FORMAT,
             "versions": versions(),
@@ -126,25 +116,6 @@ class Grid:
             control=Comparison.load(folder / "control") if manifest["control"] else None,
             provenance={name: value for name, value in manifest.items() if name not in own},
         )
-
-
-def _schema(pa: Any) -> Any:
-    """Return the columns of ``grid.parquet``, the same whatever the scores."""
-    text, count, number = pa.string(), pa.int64(), pa.float64()
-    return pa.schema(
-        {
-            **dict.fromkeys(("role", "site_a", "site_b"), text),
-            "pairs": count,
-            **dict.fromkeys(
-                ("mean_correlation", "mean_correlation_given_token", "share_given_token_above_0.1"), number
-            ),
-            **dict.fromkeys(("pairs_kind", "rows", "measure", "null", "method"), text),
-            **dict.fromkeys(("observed", "null_mean", "null_std", "z", "p_value", "calibrated"), number),
-            **dict.fromkeys(("permutations", "n", "kx", "ky", "forced_ones"), count),
-            "saturated": pa.bool_(),
-            **dict.fromkeys(("insufficient", "note"), text),
-        }
-    )
 
 
 def load_comparison(directory: str | Path) -> Comparison | Grid:

@@ -14,6 +14,7 @@ from ._core import top_positions as core_top_positions
 from .activations import FeatureActivations
 from .corpus import Corpus
 from .given import Activations
+from .tokens import top_token_texts
 
 if TYPE_CHECKING:
     import pyarrow
@@ -35,6 +36,9 @@ class Labels:
         The text of the activating token and of the window before and after it.
     document_id, position : ndarray of int64, shape (rows,)
         Where it stands: the document, and the position (in tokens) in that document.
+    top_token : list of str or None, length F
+        The text of the token with the largest summed activation, stripped and in lower case, see `top_tokens`; features
+        of one text are siblings. None for a feature that never fires.
     """
 
     offsets: NDArray[np.int64]
@@ -44,6 +48,7 @@ class Labels:
     right: list[str]
     document_id: NDArray[np.int64]
     position: NDArray[np.int64]
+    top_token: list[str | None]
 
     @property
     def n_features(self) -> int:
@@ -68,13 +73,17 @@ class Labels:
         return share
 
     def to_arrow(self) -> pyarrow.Table:
-        """Return the rows as a table: feature, rank (from 0), activation, token, left, right, document_id, position."""
+        """Return the rows as a table: feature, rank (from 0), activation, token, left, right, document_id, position.
+
+        A last column, ``top_token``, is the feature's: the same in all its rows.
+        """
         import pyarrow as pa
 
         sizes = np.diff(self.offsets)
+        features = np.repeat(np.arange(self.n_features), sizes)
         return pa.table(
             {
-                "feature": np.repeat(np.arange(self.n_features), sizes),
+                "feature": features,
                 "rank": np.arange(len(self.token)) - np.repeat(self.offsets[:-1], sizes),
                 "activation": self.activation,
                 "token": self.token,
@@ -82,13 +91,18 @@ class Labels:
                 "right": self.right,
                 "document_id": self.document_id,
                 "position": self.position,
+                "top_token": pa.array([self.top_token[feature] for feature in features.tolist()], pa.string()),
             }
         )
 
     @classmethod
     def from_arrow(cls, table: pyarrow.Table, n_features: int) -> Labels:
         """Read back what `to_arrow` returned; ``n_features`` counts features without rows too."""
-        sizes = np.bincount(table["feature"].to_numpy(), minlength=n_features)
+        features = table["feature"].to_numpy()
+        sizes = np.bincount(features, minlength=n_features)
+        top_token: list[str | None] = [None] * n_features
+        for feature, text in zip(features.tolist(), table["top_token"].to_pylist(), strict=True):
+            top_token[feature] = text
         return cls(
             np.concatenate([[0], np.cumsum(sizes)]),
             table["activation"].to_numpy(),
@@ -97,6 +111,7 @@ class Labels:
             table["right"].to_pylist(),
             table["document_id"].to_numpy(),
             table["position"].to_numpy(),
+            top_token,
         )
 
 
@@ -136,7 +151,7 @@ def top_contexts(acts: Activations, corpus: Corpus, k: int = 5, window: int = 5)
     Parameters
     ----------
     acts : FeatureActivations or ActivationShards
-        Captured on ``corpus`` (it must carry document ids and positions).
+        Captured on ``corpus`` (it must carry token ids, document ids and positions).
     corpus : Corpus
         The text.
     k : int
@@ -153,7 +168,7 @@ def top_contexts(acts: Activations, corpus: Corpus, k: int = 5, window: int = 5)
     texts = [_window(corpus, d, p, window) for d, p in zip(documents.tolist(), positions.tolist(), strict=True)]
     left, token, right = (list(column) for column in zip(*texts, strict=True)) if texts else ([], [], [])
     offsets = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
-    return Labels(offsets, values[found], token, left, right, documents, positions)
+    return Labels(offsets, values[found], token, left, right, documents, positions, top_token_texts(acts, corpus))
 
 
 def _window(corpus: Corpus, document: int, position: int, window: int) -> tuple[str, str, str]:

@@ -10,12 +10,21 @@ from .given import GIVEN
 from .labels import Labels
 from .matching import METRICS
 from .nulls import NULLS
+from .nulls.permutations import METHODS, ORIGINAL
 from .pairs import Filter
 from .rules import DIRECTIONS, RULES
 from .similarity import MEASURES
 
 BY = ("activations", "directions")
 ASSIGNMENT_TOP = 8
+AUTO = "auto"
+PANEL = ("rsa", "cka", "mutual_knn", "heldout_cca", "svcca_capped", "svcca")
+REDRAWN = ("shift", "subset")
+NULL_NAMES = (AUTO, *NULLS, *REDRAWN)
+# The nulls whose rows move one by one, for which closed forms hold.
+_CLOSED_FORMS = (AUTO, "pairing", "one-per-token")
+# The measures with closed moments, which "shift" compares through.
+_STUDENTISED = ("rsa", "cka", "cka_biased", "cca_r2", "svcca", "svcca_capped")
 # The sides whose features may have many pairs under a rule; under "capacity" it depends on the direction.
 _HUBS = {"b_to_a": ("a",), "a_to_b": ("b",), "union": ("a", "b"), "mutual": (), "assignment": ()}
 
@@ -60,12 +69,22 @@ class Settings:
         The least correlation given the token's identity.
     junk : {"majority", "any", "off"}
         The junk rule, see `filters.junk`.
-    null : {"pairing"}
-        The null hypothesis, see `permutation_test`.
+    null : {"auto", "siblings", "one-per-token", "pairing", "stratified", "shift", "subset"}
+        The null hypothesis, see `permutation_test`; "auto" takes the one that fits the pairs, see `choose_null`. The
+        strata are fifths of the pairs by the firing rate of their B feature, the groups in them siblings. For the last
+        two see `analogue.rematch`; "shift" needs pairs without a correlation band.
+    method : {"permutation", "analytic"}
+        Whether nulls are drawn or taken from closed forms, see `permutation_test`.
     measures : tuple of str
         Similarity measures to score.
-    permutations, seed : int
-        Row permutations drawn, and the seed they come from.
+    permutations : int or "original"
+        Row permutations drawn; "original": 100 for more than 100 pairs, else 1000.
+    stop : int or None
+        End the draws of a measure when so many have reached its observed value, see `permutation_test`.
+    token_null : int or None
+        Draws of the token-conditional null of mean r, each matched again, see `token_conditional`; None: no such test.
+    seed : int
+        The seed that permutations come from.
     min_pairs : int
         With fewer pairs there is no score.
     split_half : bool
@@ -91,9 +110,12 @@ class Settings:
     max_correlation: float | None = None
     min_correlation_given_token: float | None = None
     junk: str = "majority"
-    null: str = "pairing"
-    measures: tuple[str, ...] = ("svcca", "rsa", "cka")
-    permutations: int = 1000
+    null: str = AUTO
+    method: str = "permutation"
+    measures: tuple[str, ...] = PANEL
+    permutations: int | str = 1000
+    stop: int | None = None
+    token_null: int | None = None
     seed: int = 0
     min_pairs: int = 10
     split_half: bool = False
@@ -116,22 +138,55 @@ class Settings:
             raise ValueError(f"given needs metric=pearson and by=activations, got {self.metric} and {self.by}")
         self._check_rule()
         _checks.choice("junk", self.junk, (*filters.JUNK_RULES, "off"))
-        _checks.choice("null", self.null, NULLS)
         _checks.integer("min_activations", self.min_activations, minimum=1)
-        _checks.integer("permutations", self.permutations, minimum=1)
-        _checks.integer("seed", self.seed, minimum=0)
-        _checks.integer("min_pairs", self.min_pairs, minimum=1)
         for name in ("min_correlation", "max_correlation", "min_correlation_given_token"):
             _checks.number_or_none(name, getattr(self, name))
+        filters.correlation(self.min_correlation, self.max_correlation)
+        if self.one_to_one is not None:
+            _checks.choice("one_to_one", self.one_to_one, filters.ONE_TO_ONE)
+        self._check_scores()
+
+    def _check_scores(self) -> None:
+        _checks.choice("null", self.null, NULL_NAMES)
+        _checks.choice("method", self.method, METHODS)
+        if self.method == "analytic" and self.null not in _CLOSED_FORMS:
+            raise ValueError(f"method=analytic needs null={' or '.join(_CLOSED_FORMS)}, got {self.null}")
+        if self.permutations != ORIGINAL:
+            _checks.integer("permutations", self.permutations, minimum=1)
+        for name in ("stop", "token_null"):
+            if (value := getattr(self, name)) is not None:
+                _checks.integer(name, value, minimum=1)
+        if self.by == "directions" and self.token_null is not None:
+            raise ValueError("token_null needs by=activations: directions are the same whatever the activations")
+        _checks.integer("seed", self.seed, minimum=0)
+        _checks.integer("min_pairs", self.min_pairs, minimum=1)
         if isinstance(self.measures, str):
             raise TypeError(f"measures must be a tuple of names, got the string {self.measures!r}")
         if not self.measures:
             raise ValueError(f"measures must name at least one of {', '.join(MEASURES)}, got none")
         for measure in self.measures:
             _checks.choice("measures", measure, MEASURES)
-        filters.correlation(self.min_correlation, self.max_correlation)
-        if self.one_to_one is not None:
-            _checks.choice("one_to_one", self.one_to_one, filters.ONE_TO_ONE)
+        if self.null in REDRAWN:
+            self._check_redrawn()
+
+    def _check_redrawn(self) -> None:
+        if self.by == "directions" or self.convergence or self.stop is not None or self.permutations == ORIGINAL:
+            raise ValueError(
+                f"null={self.null} needs by=activations, a number of permutations, no stop, no convergence"
+            )
+        others = [measure for measure in self.measures if measure not in _STUDENTISED]
+        if self.null == "shift" and others:
+            wanted = ", ".join(_STUDENTISED)
+            raise ValueError(f"null=shift needs measures with closed moments ({wanted}), got {', '.join(others)}")
+        if self.null == "shift" and (self._has_band or self.min_correlation_given_token is not None):
+            raise ValueError(
+                f"null=shift needs pairs without a correlation band (min_correlation None or -1), which almost no "
+                f"shifted pair passes, got {self.min_correlation}"
+            )
+
+    @property
+    def _has_band(self) -> bool:
+        return self.max_correlation is not None or (self.min_correlation is not None and self.min_correlation > -1.0)
 
     def _check_rule(self) -> None:
         _checks.choice("pairs", self.pairs, RULES)
@@ -169,8 +224,8 @@ class Settings:
         """The arguments of `Matches.pairs`."""
         return {"rule": self.pairs, "k": self.capacity, "direction": self.direction}
 
-    def filters(self, labels_a: Labels, labels_b: Labels) -> list[Filter]:
-        """Return the filters in their order: multiplicity, one-to-one, correlation bands, junk."""
+    def filters(self, labels_a: Labels, labels_b: Labels, *, bands: bool = True) -> list[Filter]:
+        """Return the filters in their order: multiplicity, one-to-one, correlation bands (if wanted), junk."""
         stages = []
         if self.min_multiplicity is not None or self.max_multiplicity is not None:
             for side in self._hub_sides:
@@ -178,9 +233,9 @@ class Settings:
                 stages.append(filters.multiplicity(*band, side, self.multiplicity_policy, kept))
         if self.one_to_one is not None:
             stages.append(filters.one_to_one(self.one_to_one))
-        if self.min_correlation is not None or self.max_correlation is not None:
+        if bands and (self.min_correlation is not None or self.max_correlation is not None):
             stages.append(self._correlation_band())
-        if self.min_correlation_given_token is not None:
+        if bands and self.min_correlation_given_token is not None:
             stages.append(filters.correlation(self.min_correlation_given_token, of="given_token"))
         if self.junk != "off":
             stages.append(filters.junk(labels_a, labels_b, self.junk))

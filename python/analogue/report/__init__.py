@@ -7,6 +7,7 @@ from pathlib import Path
 from ..comparison import Comparison
 from ..grid import Grid
 from ..runs import new_run
+from .explanation import explanation_tables as explanation_tables
 from .figures import draw_comparison as draw_comparison
 from .figures import draw_grid as draw_grid
 from .tables import tables as tables

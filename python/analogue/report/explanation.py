@@ -1,0 +1,64 @@
+"""The tables of an explanation: the pairs and groups that a score hangs on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..explain import Explanation
+from .layout import name_of, new_table, note_below, number
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def explanation_tables(explanation: Explanation, top: int = 10) -> Iterator[Table]:
+    """Yield the pairs, then the groups, without which the score changes most.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    top : int
+        Rows of either table.
+    """
+    from rich.markup import escape
+
+    found = explanation.leverage
+    control = "control, " if explanation.comparison.provenance.get("role") == "control" else ""
+    where = f"{control}{name_of(explanation.comparison)}"
+    score = f"{found.measure} of {number(found.observed)}, n = {len(explanation.rows)}"
+    pairs = new_table(
+        f"{where}: pairs that {score} hangs on",
+        ("tokens of A", "tokens of B"),
+        ("A", "B", "r", "without", "influence"),
+    )
+    for pair in explanation.pairs(top):
+        tokens = (_tokens(pair[f"label_{side}"]) for side in "ab")
+        features = (str(pair["feature_a"]), str(pair["feature_b"]), number(pair["correlation"], ".2f"))
+        pairs.add_row(*map(escape, tokens), *features, *_change(pair))
+    _note_ranks(pairs, explanation.pairs(top))
+    yield pairs
+    groups = new_table(
+        f"{where}: groups of alike pairs that {score} hangs on",
+        ("alike as", "top tokens of A and B"),
+        ("pairs", "without", "influence"),
+    )
+    for group in explanation.groups(top):
+        words = dict.fromkeys(pair[f"top_token_{side}"] for pair in group["pairs"] for side in "ab")
+        said = _tokens([word for word in words if word is not None])
+        groups.add_row(", ".join(group["kinds"]), escape(said), str(group["size"]), *_change(group))
+    _note_ranks(groups, explanation.groups(top))
+    yield groups
+
+
+def _tokens(tokens: list[str]) -> str:
+    return " ".join(map(repr, list(dict.fromkeys(tokens))[:3]))
+
+
+def _change(found: dict[str, Any]) -> tuple[str, str]:
+    without, influence = number(found["without"]), found["influence"]
+    return without if found["exact"] else f"~{without}", "-" if influence is None else f"{influence:+.4f}"
+
+
+def _note_ranks(table: Table, found: list[dict[str, Any]]) -> None:
+    note_below(table, [("~", "by a fast form that serves to rank")] if not all(row["exact"] for row in found) else [])
