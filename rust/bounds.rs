@@ -1,7 +1,5 @@
 //! What a sum in float32 says of a score: bounds that hold whatever the order of the additions.
 
-use crate::accumulator::RUN;
-
 /// No less than `rounding` for any standard mean in -1..=1.
 const MODERATE: f32 = 4e-4;
 /// Three roundings of float32, and room.
@@ -114,7 +112,7 @@ impl Bounds for Linear {
 
 /// Sum = rows where both fire, standing = rows where one does, score = sum / (`standing_a` + `standing_b`): it is
 /// J / (1 + J) of the Jaccard index J. Counts are exact in float32 below 2^24, and above it a rounding off for each
-/// window of rows.
+/// term.
 #[derive(Clone, Copy)]
 pub struct Overlap;
 
@@ -131,8 +129,8 @@ impl Bounds for Overlap {
     }
 
     fn pass(b: u32, terms: usize, standing: f64) -> Pass {
-        let windows = if standing < f64::from(1 << 24) { 0 } else { terms.saturating_sub(RUN) };
-        Pass { b, standing: standing as f32, slack: ROUNDED + windows as f32 * f32::EPSILON }
+        let roundings = if standing < f64::from(1 << 24) { 0 } else { terms };
+        Pass { b, standing: standing as f32, slack: ROUNDED + roundings as f32 * f32::EPSILON }
     }
 
     #[inline]
@@ -241,6 +239,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::accumulator::RUN;
 
     /// A sum that reaches the bar of a feature of A is never below its floor, in a pass that floors hold for.
     fn floors_spare_nothing<B: Bounds>(terms: usize, standings: [f64; 4], bar: f32, sum: f32) {

@@ -22,11 +22,6 @@ impl Centred {
         Self { mean: 0.0, squares, stored: 0.0, count }
     }
 
-    /// Rows that are stored.
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
     /// Take in the stored values of more rows.
     pub fn add(&mut self, column: Column) {
         for rest in column.values.iter().map(|&x| f64::from(x) - self.mean) {

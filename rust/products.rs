@@ -30,6 +30,8 @@ pub struct Products<B> {
     places: Vec<u32>,
     /// By guest and host.
     sums: Vec<f32>,
+    /// Of every guest, the most terms of a sum that were added in float32 in one window.
+    longest: Vec<usize>,
     windows: usize,
     /// One for every thread.
     epilogues: Vec<Mutex<Epilogue<B>>>,
@@ -47,6 +49,7 @@ impl<B: Bounds> Products<B> {
             guests: Vec::new(),
             places: Vec::new(),
             sums: Vec::new(),
+            longest: Vec::new(),
             windows: 0,
             epilogues: Vec::new(),
             nominated: Vec::new(),
@@ -77,6 +80,8 @@ impl<B: Bounds> Products<B> {
         }
         self.sums.clear();
         self.sums.resize(self.guests.len() * n_hosts, UNTOUCHED);
+        self.longest.clear();
+        self.longest.resize(self.guests.len(), 0);
         self.windows = 0;
     }
 
@@ -109,11 +114,13 @@ impl<B: Bounds> Products<B> {
     fn add<'c>(&mut self, blocks: &[PackedRows], column: impl Fn(usize, u32) -> Column<'c> + Sync) {
         let [hosts, guests] = &self.rosters;
         self.windows += 1;
-        self.sums.par_chunks_mut(hosts.len()).enumerate().with_min_len(16).for_each_init(
+        let of_guests = self.sums.par_chunks_mut(hosts.len()).zip(&mut self.longest);
+        of_guests.enumerate().with_min_len(16).for_each_init(
             Accumulator::new,
-            |accumulator, (place, sums)| {
+            |accumulator, (place, (sums, longest))| {
                 let guest = self.guests[place];
                 let (column, scale) = (column(place, guest), guests.scale(guest));
+                *longest = (*longest).max(column.len().min(RUN));
                 for (block, sums) in blocks.iter().zip(sums.chunks_mut(BLOCK)) {
                     let updates =
                         accumulator.add::<false>(block, column, (block, &[]), |value| guests.weight(scale, value));
@@ -156,12 +163,12 @@ impl<B: Bounds> Products<B> {
             .guests
             .par_iter()
             .zip(self.sums.par_chunks(hosts.len().max(1)))
+            .zip(&self.longest)
             .with_min_len(16)
-            .map_init(Accumulator::new, |accumulator, (&guest, of_guest)| {
+            .map_init(Accumulator::new, |accumulator, ((&guest, of_guest), longest)| {
                 let thread = rayon::current_thread_index().expect("a thread of the pool");
                 let mut epilogue = self.epilogues[thread].lock().expect("no thread fails");
-                let terms = guests.candidates[guest as usize].centred.count().min(RUN) + self.windows;
-                let pass = B::pass(guest, terms, self.standings[1][guest as usize]);
+                let pass = B::pass(guest, longest + self.windows, self.standings[1][guest as usize]);
                 epilogue.contenders.start();
                 for (number, sums) in of_guest.chunks(BLOCK).enumerate() {
                     accumulator.sums[..sums.len()].copy_from_slice(sums);
