@@ -1,5 +1,6 @@
 """The house: what an import costs and pulls in, which room may import which, one version, one stub."""
 
+import os
 import re
 import statistics
 import subprocess
@@ -16,7 +17,9 @@ HEAVY = ("torch", "transformers", "scipy", "pandas", "matplotlib", "pyarrow", "t
 
 
 def fresh(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    with_cache = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=with_cache)
+    return child.stdout.strip()
 
 
 def test_import_pulls_in_nothing_heavy():
