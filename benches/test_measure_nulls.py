@@ -8,7 +8,8 @@ import pytest
 import torch
 from calibrated_similarity import calibrate
 
-from analogue.nulls import NULLS
+from analogue.nulls.groups import exchangeable
+from analogue.nulls.permutations import draw_permutations
 from analogue.similarity import MEASURES
 
 N, DX, DY = 2000, 256, 384
@@ -100,7 +101,7 @@ def test_null_beats_calibrated_similarity(name, benchmark):
     x, y = (rng.standard_normal((N, d)) + common @ rng.standard_normal((64, d)) / 8 for d in (DX, DY))
     if name == "paired_cosine":
         y = y[:, :DX].copy()
-    orders = NULLS["pairing"](np.random.default_rng(0), N, PERMUTATIONS)
+    orders = draw_permutations(np.random.default_rng(0), exchangeable(np.arange(N)), N, PERMUTATIONS)
 
     def anew(a, b):
         return torch.tensor(MEASURES[name].prepare(a.numpy(), b.numpy()).observed, dtype=torch.float64)
