@@ -2,7 +2,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from itertools import permutations as all_orders
 
 import numpy as np
@@ -15,7 +15,8 @@ import oracles_nulls
 from analogue.nulls import Score, permutation_test
 from analogue.nulls.groups import exchangeable
 from analogue.nulls.permutations import draw_permutations
-from analogue.similarity import MEASURES
+from analogue.ops import permuted_cca
+from analogue.similarity import MEASURES, cca
 
 TEXTBOOK = {"svcca": oracles.svcca, "rsa": oracles.rsa, "cka": oracles.debiased_cka}
 MEASURE_NAMES = list(TEXTBOOK)  # the engine is the same for all
@@ -248,6 +249,7 @@ def test_progress_counts_to_the_end():
         ({"measures": ("rsa", "cca")}, f"measures must be one of {', '.join(MEASURES)}, got 'cca'"),
         ({"measures": ()}, f"measures must name at least one of {', '.join(MEASURES)}, got none"),
         ({"null": "rows"}, "null must be one of pairing, siblings, one-per-token, stratified, got 'rows'"),
+        ({"device": "tpu"}, "device must be auto, cpu, cuda or cuda:N with N below [0-9]+ here, got 'tpu'"),
         ({"permutations": 0}, "permutations must be at least 1, got 0"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"min_pairs": 0}, "min_pairs must be at least 1, got 0"),
@@ -261,3 +263,12 @@ def test_bad_input_is_one_sentence(arguments, message):
     x, y = sides(12, 3, 3)
     with pytest.raises(ValueError, match=message):
         permutation_test(**{"x": x, "y": y} | arguments)
+
+
+def test_draws_of_svcca_go_through_the_op_on_another_device(monkeypatch):
+    """The op's CPU path stands in for CUDA here: what is tested is that nothing is lost on the way."""
+    x, y = sides(40, 9, 7)
+    prepared = MEASURES["svcca"].prepare(x, y)
+    orders = draw_permutations(np.random.default_rng(0), exchangeable(np.arange(40)), 40, 20)
+    monkeypatch.setattr(cca, "permuted_cca", lambda *args, device: permuted_cca(*args, device="cpu"))
+    np.testing.assert_allclose(replace(prepared, device="cuda").draws(orders), prepared.draws(orders), atol=1e-7)

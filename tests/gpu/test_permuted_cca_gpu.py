@@ -9,6 +9,7 @@ import torch
 
 from analogue import ops
 from analogue.kernels.permuted_cca import permuted_products
+from analogue.nulls import permutation_test
 from kernel_cases import PERMUTED_PRODUCTS, bases, multiplied, permutations
 
 pytestmark = [
@@ -67,3 +68,11 @@ def test_means_are_those_of_the_cpu(singular_values, dtype, tolerance):
     found = ops.permuted_cca(qx, qy, orders, singular_values=singular_values, device="cuda")
     expected = ops.permuted_cca(qx.astype(float), qy.astype(float), orders[-3:], singular_values="svd", device="cpu")
     np.testing.assert_allclose(found[-3:] / 448, expected / 448, atol=tolerance, rtol=0)
+
+
+def test_a_null_on_the_gpu_is_that_on_the_cpu():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((400, 60)), rng.standard_normal((400, 80))
+    on_cpu, on_gpu = (permutation_test(x, y, "svcca", permutations=99, device=d)["svcca"] for d in ("cpu", "cuda"))
+    np.testing.assert_allclose(on_gpu.draws, on_cpu.draws, atol=1e-7)
+    assert (on_gpu.p_value, on_gpu.observed) == (on_cpu.p_value, on_cpu.observed)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
+from ..ops import infer_device
 from ..similarity import MEASURES, Prepared, UndefinedError, paired_rows
+from ..similarity.cca import Subspaces
 from .analytic import closed_form, distrust, tail
 from .definitions import NULLS, RATE_ADJUSTED
 from .groups import Indices, Movable, count_movable, exchangeable
@@ -35,6 +38,7 @@ def permutation_test(
     seed: int = 0,
     min_pairs: int = 10,
     stop: int | None = None,
+    device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Score]:
     """Score paired rows against the same rows paired at random.
@@ -72,6 +76,9 @@ def permutation_test(
     stop : int, optional
         End the draws of a measure when so many have reached its observed value (Besag and Clifford 1991): large
         p-values then cost few draws, small ones are what they are without it. 10 gives p to about a third of itself.
+    device : str
+        Where the draws of SVCCA are made, see `infer_device`: on CUDA by a Triton kernel, which no GPU has run so far.
+        All other measures draw on the CPU.
     progress : callable, optional
         Called as ``progress(done, permutations)`` at the start and after every batch.
 
@@ -92,6 +99,7 @@ def permutation_test(
         raise ValueError(f"method='analytic' wants null to be one of {', '.join(_CLOSED)}, got {null!r}")
     rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
     minimum = _checks.integer("min_pairs", min_pairs, minimum=1)
+    place = "cpu" if device == "cpu" else infer_device(device)  # which imports torch
     enough = None if stop is None else _checks.integer("stop", stop, minimum=1)
     rows_x, rows_y = paired_rows(x, y)
     total = _number_of_permutations(permutations, len(rows_x))
@@ -111,7 +119,8 @@ def permutation_test(
         reason = too_little
         if reason is None:
             try:
-                prepared[name] = MEASURES[name].prepare(rows_x, rows_y)
+                measure = MEASURES[name].prepare(rows_x, rows_y)
+                prepared[name] = replace(measure, device=place) if isinstance(measure, Subspaces) else measure
             except UndefinedError as undefined:
                 reason = f"undefined: {undefined}"
         if reason is not None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..ops import permuted_cca
 from .measure import varying_rows
 from .nuclear import exact_nuclear_norm, nuclear_norm
 from .parallel import map_permutations, product_type
@@ -173,15 +175,24 @@ class PairedBases(ABC):
         """Return the measure for one matrix of cosines between the two bases."""
 
 
+@dataclass(frozen=True, eq=False)
 class Subspaces(PairedBases):
-    """The mean of the singular values of Qx' Qy: of the canonical correlations."""
+    """The mean of the singular values of Qx' Qy: of the canonical correlations; draws are made on ``device``."""
 
-    rounding = 1e-7
+    device: str = "cpu"
+    rounding: ClassVar[float] = 1e-7
 
     @cached_property
     def observed(self) -> float:
         """The measure on the rows as they are paired."""
         return min(1.0, exact_nuclear_norm(self.qx.T @ self.qy) / min(self.kx, self.ky))
+
+    def draws(self, permutations: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the measure on (x, y[p]) for every row p of ``permutations`` (R, n), shape (R,)."""
+        if self.device == "cpu":
+            return super().draws(permutations)
+        sums = permuted_cca(self.qx, self.qy, permutations, device=self.device)
+        return np.minimum(1.0, sums / min(self.kx, self.ky))
 
     def _mean(self, cosines: NDArray[np.floating]) -> float:
         return min(1.0, nuclear_norm(cosines) / min(self.kx, self.ky))
