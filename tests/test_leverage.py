@@ -306,5 +306,9 @@ def test_labels_are_integers_and_features_come_in_pairs():
     x, y = related(9, 3, 3)
     with pytest.raises(TypeError, match=r"groups\['own'\] must be convertible to int64"):
         leverage(x, y, groups={"own": np.linspace(0, 1, 9)})
-    with pytest.raises(ValueError, match="feature_a and feature_b must have one entry a pair, got 3 and 2"):
+    with pytest.raises(TypeError, match="groups must map the name of every kind to its labels, got ndarray"):
+        leverage(x, y, groups=np.zeros(9, dtype=int))
+    with pytest.raises(ValueError, match="groups must leave the name 'near-copies' to the groups"):
+        leverage(x, y, groups={"near-copies": np.zeros(9, dtype=int)})
+    with pytest.raises(ValueError, match="feature_b must have one entry a pair as feature_a has, 3, got 2"):
         repeats([1, 2, 3], [1, 2])

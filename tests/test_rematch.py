@@ -199,9 +199,10 @@ def test_pair_subset_keeps_the_numbers_in_every_cell_of_r_and_rate():
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ([0, 0], r"chosen must be different positions in 0\.\.29, got 2 numbers"),
-        ([30], r"chosen must be different positions in 0\.\.29, got 1 numbers"),
-        ([-1], r"chosen must be different positions in 0\.\.29, got 1 numbers"),
+        ([3, 7, 7], "chosen must hold every position once, got 7 more than once"),
+        ([30], r"chosen must lie in 0\.\.30, got 30 to 30"),
+        ([-1], r"chosen must lie in 0\.\.30, got -1 to -1"),
+        ([], "chosen must hold the position of at least one pair, got none"),
         (range(30), "chosen must leave other pairs of the same quality to draw, got all 30 of them"),
     ],
 )

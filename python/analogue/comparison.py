@@ -87,6 +87,10 @@ class Comparison:
     convergence: pyarrow.Table | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        sites = f"{self.spaces['a'].site} x {self.spaces['b'].site}"
+        return f"Comparison({sites}, {len(self.pairs)} pairs, {self.verdict.word or 'no verdict'})"
+
     @property
     def labels(self) -> tuple[Labels, Labels]:
         """The labels of side A and of side B."""

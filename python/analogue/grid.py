@@ -40,6 +40,9 @@ class Grid:
     control: Comparison | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Grid({len(self.cells)} cells{'' if self.control is None else ' and a control'})"
+
     @property
     def comparisons(self) -> dict[str, Comparison]:
         """Every cell and the control, by the folder it has in the grid's."""

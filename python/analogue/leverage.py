@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks
+from .nulls import sibling_groups
+from .nulls.groups import NO_TOKEN, components
 from .similarity import MEASURES, Prepared, UndefinedError, paired_rows
 from .similarity.left_out import EXACT, LEFT_OUT, RANKING
 
@@ -44,7 +46,7 @@ class GroupLeverage:
     exact: bool
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Leverage:
     """What a score is without each pair, and without each group of alike pairs.
 
@@ -73,6 +75,10 @@ class Leverage:
     exact: NDArray[np.bool_]
     order: Rows
     groups: tuple[GroupLeverage, ...]
+
+    def __repr__(self) -> str:
+        sizes = f"{len(self.without)} pairs, {len(self.groups)} groups"
+        return f"Leverage({self.measure} {self.observed:.3f}, {sizes})"
 
 
 def leverage(
@@ -121,7 +127,11 @@ def leverage(
     x, y = paired_rows(x, y)
     n = len(x)
     kinds: dict[str, Labels] = {NEAR_COPIES: near_copies(x, y, near_cosine)}
+    if groups is not None and not isinstance(groups, Mapping):
+        raise TypeError(f"groups must map the name of every kind to its labels, got {type(groups).__name__}")
     for kind, labels in (groups or {}).items():
+        if kind == NEAR_COPIES:
+            raise ValueError(f"groups must leave the name {NEAR_COPIES!r} to the groups that are always added")
         kinds[kind] = _labels(f"groups[{kind!r}]", labels, n)
     prepared = MEASURES[name].prepare(x, y)
     observed = prepared.observed
@@ -171,7 +181,7 @@ def near_copies(x: ArrayLike, y: ArrayLike, near_cosine: float = 0.99) -> Labels
         stop = start + _BLOCK
         near = np.logical_and(*[rows[start:stop] @ rows[:stop].T > near_cosine for rows in sides])
         here, there = np.nonzero(near)
-        labels = _components(n, np.append(here + start, np.arange(n)), np.append(there, _first_alike(labels)))
+        labels = components(np.append(here + start, np.arange(n)), np.append(there, n + labels), 2 * n)[:n]
     return labels
 
 
@@ -188,11 +198,8 @@ def repeats(feature_a: ArrayLike, feature_b: ArrayLike) -> Labels:
     ndarray of int64, shape (n,)
         Labels from 0, in the order of each group's first pair.
     """
-    a = _checks.array("feature_a", feature_a, ndim=1, dtype=np.int64)
-    b = _checks.array("feature_b", feature_b, ndim=1, dtype=np.int64)
-    if len(a) != len(b):
-        raise ValueError(f"feature_a and feature_b must have one entry a pair, got {len(a)} and {len(b)}")
-    return _components(len(a), np.tile(np.arange(len(a)), 2), np.append(_first_alike(a), _first_alike(b)))
+    nobody = np.full(np.shape(feature_a), NO_TOKEN)
+    return sibling_groups(feature_a, feature_b, nobody, nobody)
 
 
 def _left_out(
@@ -243,22 +250,6 @@ def _directions(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     directions: NDArray[np.float64] = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
     return directions
-
-
-def _components(n: int, first: Rows, second: Rows) -> Labels:
-    """Return the connected component of every node, numbered by first node."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    edges = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(n, n))
-    labels = connected_components(edges, directed=False)[1]
-    return np.unique(_first_alike(labels), return_inverse=True)[1].astype(np.int64)
-
-
-def _first_alike(values: NDArray[np.int64]) -> Rows:
-    """Return for every entry the index of the first that equals it."""
-    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
-    return np.asarray(first[inverse])
 
 
 def _labels(name: str, labels: ArrayLike, n: int) -> Labels:

@@ -235,10 +235,13 @@ def pair_subset(procedure: Procedure, pairs: Pairs, chosen: ArrayLike) -> Redraw
         If positions are out of range or repeated, or the subset fills every cell it has pairs in.
     """
     positions = _checks.array("chosen", chosen, ndim=1, dtype=np.int64)
-    if len(np.unique(positions)) < len(positions) or (
-        len(positions) and not 0 <= positions.min() <= positions.max() < len(pairs)
-    ):
-        raise ValueError(f"chosen must be different positions in 0..{len(pairs) - 1}, got {len(positions)} numbers")
+    if not len(positions):
+        raise ValueError("chosen must hold the position of at least one pair, got none")
+    if not 0 <= positions.min() <= positions.max() < len(pairs):
+        raise ValueError(f"chosen must lie in 0..{len(pairs)}, got {positions.min()} to {positions.max()}")
+    twice = np.flatnonzero(np.bincount(positions) > 1)
+    if len(twice):
+        raise ValueError(f"chosen must hold every position once, got {twice[0]} more than once")
     a, b = procedure.acts_a, procedure.acts_b
     rate = np.log(a.firing_counts[pairs.feature_a] + 1.0) + np.log(b.firing_counts[pairs.feature_b] + 1.0)
     cell = _bands(pairs.correlation, _QUINTILES) * _TERTILES + _bands(rate, _TERTILES)

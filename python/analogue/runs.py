@@ -27,7 +27,7 @@ def check_target(path: str | Path, *, overwrite: bool = False) -> None:
             raise FileExistsError(f"{target} cannot be made: {parent} is no folder that can be written to")
         return
     if not overwrite:
-        raise FileExistsError(f"{target} exists already; choose another folder or pass --overwrite")
+        raise FileExistsError(f"{target} exists already; choose another folder, or overwrite it")
     if not target.is_dir() or (any(target.iterdir()) and not _is_run(target)):
         raise FileExistsError(f"{target} is not a run folder and will not be overwritten")
 

@@ -95,6 +95,8 @@ def token_conditional(
     ValueError
         If the activations do not carry what ``given`` needs, or no token occurs twice.
     """
+    if not isinstance(procedure, Procedure):
+        raise TypeError(f"procedure must be a Procedure, got {type(procedure).__name__}")
     total = _checks.integer("draws", draws, minimum=1)
     rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
     ids = group_ids(procedure.acts_a, procedure.acts_b, given)

@@ -58,9 +58,6 @@ def sibling_groups(feature_a: ArrayLike, feature_b: ArrayLike, token_a: ArrayLik
     ValueError, TypeError
         If the arrays are no integers, differ in length, or a token is below -1.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     features = [
         _checks.array(name, of, ndim=1, dtype=np.int64)
         for name, of in (("feature_a", feature_a), ("feature_b", feature_b))
@@ -76,9 +73,7 @@ def sibling_groups(feature_a: ArrayLike, feature_b: ArrayLike, token_a: ArrayLik
         ends.append(nodes + inverse.reshape(-1))
         pairs.append(shared)
         nodes += len(distinct)
-    rows, columns = np.concatenate(pairs), np.concatenate(ends)
-    graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(nodes, nodes))
-    return _in_order_of_appearance(connected_components(graph, directed=False)[1][:n])
+    return components(np.concatenate(pairs), np.concatenate(ends), nodes)[:n]
 
 
 def one_per_token(token_a: ArrayLike, token_b: ArrayLike, correlation: ArrayLike) -> Indices:
@@ -197,9 +192,27 @@ def _length(**arrays: NDArray[np.generic]) -> int:
     return len(reference)
 
 
-def _in_order_of_appearance(labels: NDArray[np.integer]) -> Indices:
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    number = np.empty(len(first), dtype=np.int64)
-    number[np.argsort(first)] = np.arange(len(first))
+def components(first: Indices, second: Indices, nodes: int) -> Indices:
+    """Return the connected component of every node, numbered in the order in which they first appear.
+
+    Parameters
+    ----------
+    first, second : ndarray of int64, shape (edges,)
+        The ends of every edge.
+    nodes : int
+        Number of nodes.
+
+    Returns
+    -------
+    ndarray of int64, shape (nodes,)
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(nodes, nodes))
+    labels = connected_components(graph, directed=False)[1]
+    _, earliest, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    number = np.empty(len(earliest), dtype=np.int64)
+    number[np.argsort(earliest)] = np.arange(len(earliest))
     numbered: Indices = number[inverse.reshape(-1)]
     return numbered

@@ -49,19 +49,19 @@ def without_rates(
         raise TypeError(f"rates must be two arrays, the rates of x and of y, got {type(rates).__name__}")
     sides = [_checks.array(name, rows, ndim=2, dtype=np.float64) for name, rows in (("x", x), ("y", y))]
     n = len(sides[0])
-    design = _orthonormal([np.ones(n), *(_log_rate(rate, n) for rate in rates)])
+    design = _orthonormal([np.ones(n), *(_log_rate(f"rates[{i}]", rate, n) for i, rate in enumerate(rates))])
     left_out = _most_telling(design)
     kept = np.setdiff1d(np.arange(n, dtype=np.int64), left_out)
     first, second = (_residuals(rows, design, kept, left_out) for rows in sides)
     return first, second, kept
 
 
-def _log_rate(rate: ArrayLike, n: int) -> Rows:
-    share = _checks.array("rate", rate, ndim=1, dtype=np.float64)
+def _log_rate(name: str, rate: ArrayLike, n: int) -> Rows:
+    share = _checks.array(name, rate, ndim=1, dtype=np.float64)
     if len(share) != n:
-        raise ValueError(f"rate must have one entry a row, {n}, got {len(share)}")
+        raise ValueError(f"{name} must have one entry a row, {n}, got {len(share)}")
     if share.size and (share.min() < 0 or share.max() > 1):
-        raise ValueError(f"rate must be shares from 0 to 1, got values from {share.min():.4g} to {share.max():.4g}")
+        raise ValueError(f"{name} must be shares from 0 to 1, got values from {share.min():.4g} to {share.max():.4g}")
     logarithm: Rows = np.log(share + _OFFSET)
     return logarithm
 
