@@ -1,5 +1,7 @@
 """The SVCCA null against its textbook form, which takes two SVDs of the rows for every permutation."""
 
+import subprocess
+import sys
 from statistics import median
 from time import perf_counter
 
@@ -13,6 +15,23 @@ from analogue.similarity import MEASURES
 N, DX, DY = 4000, 512, 768
 SHARED = 64
 PERMUTATIONS = 4
+LARGE = """
+import re
+from pathlib import Path
+from time import perf_counter
+import numpy as np
+from analogue.nulls import permutation_test
+
+rng = np.random.default_rng(0)
+common = rng.standard_normal((20_000, 64))
+x, y = (rng.standard_normal((20_000, d)) + common @ rng.standard_normal((64, d)) / 8 for d in (512, 768))
+start = perf_counter()
+score = permutation_test(x, y, "svcca", permutations=19)["svcca"]
+seconds = perf_counter() - start
+assert score.p_value == 1 / 20 and score.observed > score.draws.max()
+peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+print(seconds, peak)
+"""
 
 
 def decoders():
@@ -66,3 +85,10 @@ def test_svcca_null_beats_recomputing_both_svds_thirtyfold(benchmark):
         f"({rival_seconds / seconds:.0f} times, wanted 40)"
     )
     assert rival_seconds >= 30 * seconds
+
+
+def test_twenty_thousand_rows_fit_in_memory():
+    child = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)
+    seconds, peak = map(float, child.stdout.split())
+    print(f"\nSVCCA, 20 000 rows, 19 permutations: {seconds:.1f} s, peak {peak / 1e9:.2f} GB (target 8)")
+    assert peak < 8e9
