@@ -1,12 +1,11 @@
 //! Gustavson's accumulator: the rows of A on which a feature of B fires, added up by feature of A.
 
+use crate::lines::UNTOUCHED;
 use crate::packed::{BLOCK, PackedRows, boxed};
 use crate::sparse::Column;
 
 /// Rows added in float32 before the sums are moved to float64; bounds the rounding error of long columns.
 pub const RUN: usize = 4096;
-/// What no sum of activations leaves behind, except by underflow: x + -x is +0.
-pub const UNTOUCHED: f32 = -0.0;
 /// Rows fetched ahead of the one being added.
 const AHEAD: usize = 8;
 

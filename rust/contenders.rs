@@ -1,9 +1,9 @@
 //! Pairs whose score, known to float32 only, may be among the best: bars, and who reaches them.
 
-use crate::accumulator::UNTOUCHED;
 use crate::bounds::{Bounds, Extremes, Pass};
 use crate::floors::Floor;
 use crate::given::Reducer;
+use crate::lines::UNTOUCHED;
 use crate::packed::{BLOCK, boxed};
 
 /// A pair that may be among the best of its feature of A.

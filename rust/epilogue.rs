@@ -3,12 +3,11 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::accumulator::UNTOUCHED;
 use crate::bounds::{Bounds, Extremes, Pass};
 use crate::contenders::{Contender, Contenders, lesser};
 use crate::floors::{Floor, Floors};
 use crate::given::Reducer;
-use crate::lines::{Isa, LINE};
+use crate::lines::{Isa, LINE, UNTOUCHED};
 use crate::packed::{BLOCK, PackedRows, boxed};
 
 /// The contenders of one thread, and a floor for every feature of A that spares most pairs the question.

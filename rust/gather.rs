@@ -11,7 +11,7 @@ use crate::metric::Metric;
 use crate::moments::{Centred, Sums};
 use crate::roster::{Candidate, Roster};
 use crate::sparse::Csr;
-use crate::stream::{Goal, Task};
+use crate::task::{Goal, Task};
 
 /// Moments of both sides, over one or two passes: sums, and squares about the means.
 pub struct Gather {

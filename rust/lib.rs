@@ -36,6 +36,7 @@ mod sequences;
 mod side;
 mod sparse;
 mod stream;
+mod task;
 
 pub use assignment::assignment;
 pub use correlation::{BestPartners, Search, best_partners};
@@ -45,4 +46,5 @@ pub use pairs::pair_correlations;
 pub use ranks::mantel_dots;
 pub use sequences::{TopPositions, top_positions};
 pub use sparse::Csr;
-pub use stream::{Streamed, stream, stream_pairs};
+pub use stream::{stream, stream_pairs};
+pub use task::Streamed;

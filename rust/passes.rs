@@ -19,7 +19,7 @@ use crate::pair_sums::PairSums;
 use crate::pairs::same_rows;
 use crate::products::Products;
 use crate::sparse::Csr;
-use crate::stream::{Goal, Streamed, Task};
+use crate::task::{Goal, Streamed, Task};
 
 /// Bytes an activation of a window needs while it is transposed and packed.
 const ENTRY: usize = 44;

@@ -5,12 +5,13 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use crate::accumulator::{Accumulator, RUN, UNTOUCHED};
+use crate::accumulator::{Accumulator, RUN};
 use crate::bounds::{Bounds, Extremes};
 use crate::epilogue::Epilogue;
 use crate::floors::Floors;
 use crate::given::Shares;
 use crate::groups::GroupedRows;
+use crate::lines::UNTOUCHED;
 use crate::packed::{BLOCK, PackedRows};
 use crate::pair_sums::{Pair, PairSums};
 use crate::roster::{NONE, Roster};

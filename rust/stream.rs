@@ -1,45 +1,18 @@
 //! The two things that are asked of activations larger than memory: best partners, and the scores of given pairs.
 
 use crate::bounds::{Bounds, Linear, Overlap, Stretched};
-use crate::correlation::{BestPartners, Search};
-use crate::groups::{GroupedRows, Groups};
+use crate::correlation::Search;
+use crate::groups::Groups;
 use crate::pairs::check_pairs;
 use crate::passes::Passes;
 use crate::sparse::Csr;
+use crate::task::{Goal, Streamed, Task};
 use crate::{Error, Metric};
 
 /// Bytes a feature needs beside the sums, whatever the limit: moments, standings, bars, floors, contenders.
 const FEATURE: usize = 256;
 /// Bytes a given pair needs beside its sums.
 const PAIR: usize = 40;
-
-/// A search that is fed windows of rows: `feed` all of them in order, then `end_pass`, until that says it is done.
-pub trait Streamed: Send + Sync {
-    /// The most activations of both sides that a window should have.
-    fn window(&self) -> usize;
-
-    /// The most groups that features may hold something in, counted for every feature.
-    fn most_holdings(&self) -> usize;
-
-    /// Take the next rows of both sides.
-    ///
-    /// # Errors
-    /// Sides with different numbers of rows, or more rows than there are; more groups that features hold something in
-    /// than memory.
-    fn feed(&mut self, a: Csr, b: Csr) -> Result<(), Error>;
-
-    /// After the last rows of a pass: whether all is found; if not, the rows are wanted once more.
-    ///
-    /// # Errors
-    /// Fewer rows than there are.
-    fn end_pass(&mut self) -> Result<bool, Error>;
-
-    /// Partners of B's features and of A's; `None` while there are passes to come, or if pairs were given.
-    fn found(&self) -> Option<&[BestPartners; 2]>;
-
-    /// Scores of the given pairs, in their order; `None` while there are passes to come, or if none were given.
-    fn found_pairs(&self) -> Option<&[f64]>;
-}
 
 /// Begin a search over `n_rows` rows; `limit` bounds the bytes held beside the rows that are fed.
 ///
@@ -56,9 +29,9 @@ pub fn stream(n_rows: usize, n_features: [usize; 2], search: Search, limit: usiz
     let fixed = (n_features[0] + n_features[1]) * (FEATURE + 32 * top);
     let task = Task { n_rows, n_features, metric, min_activations, groups, goal: Goal::Best(top) };
     match metric {
-        Metric::Pearson | Metric::Cosine => task.begin::<Linear>(fixed, limit),
-        Metric::Jaccard => task.begin::<Overlap>(fixed, limit),
-        Metric::Within => task.begin::<Stretched>(fixed, limit),
+        Metric::Pearson | Metric::Cosine => begin::<Linear>(task, fixed, limit),
+        Metric::Jaccard => begin::<Overlap>(task, fixed, limit),
+        Metric::Within => begin::<Stretched>(task, fixed, limit),
     }
 }
 
@@ -81,45 +54,22 @@ pub fn stream_pairs(
     let metric = if groups.is_some() { Metric::Within } else { Metric::Pearson };
     let pairs = feature_a.iter().zip(feature_b).map(|(&a, &b)| [a as u32, b as u32]).collect();
     let task = Task { n_rows, n_features, metric, min_activations: 1, groups, goal: Goal::Pairs(pairs) };
-    task.begin::<Linear>(fixed, limit)
+    begin::<Linear>(task, fixed, limit)
 }
 
-/// What is asked.
-pub struct Task {
-    pub n_rows: usize,
-    pub n_features: [usize; 2],
-    pub metric: Metric,
-    pub min_activations: usize,
-    pub groups: Option<Groups>,
-    pub goal: Goal,
-}
-
-pub enum Goal {
-    /// So many partners for every feature.
-    Best(usize),
-    /// The scores of these pairs of features.
-    Pairs(Vec<[u32; 2]>),
-}
-
-impl Task {
-    fn begin<B: Bounds + 'static>(self, fixed: usize, limit: usize) -> Result<Box<dyn Streamed>, Error> {
-        let of_groups = self.groups.as_ref().map_or(0, |groups| {
-            let ledger = (size_of::<f64>() + 2 * size_of::<u32>()) * groups.rows_from(0).len();
-            2 * size_of::<u32>() * self.n_rows + ledger * rayon::current_num_threads()
-        });
-        let fixed = fixed + of_groups + (1 << 20);
-        let Some(room) = limit.checked_sub(fixed) else {
-            let these = if of_groups > 0 { "features and groups" } else { "features" };
-            let (wanted, got) = (format!("at least {fixed} bytes for these {these}"), limit.to_string());
-            return Err(Error::Number { name: "memory_limit".into(), wanted, got });
-        };
-        Ok(Box::new(Passes::<B>::new(self, fixed, room)))
-    }
-
-    /// All rows with their groups.
-    pub fn rows(&self) -> Option<GroupedRows<'_>> {
-        self.groups.as_ref().map(|groups| groups.rows_from(0))
-    }
+/// A task within its limit.
+fn begin<B: Bounds + 'static>(task: Task, fixed: usize, limit: usize) -> Result<Box<dyn Streamed>, Error> {
+    let of_groups = task.groups.as_ref().map_or(0, |groups| {
+        let ledger = (size_of::<f64>() + 2 * size_of::<u32>()) * groups.rows_from(0).len();
+        2 * size_of::<u32>() * task.n_rows + ledger * rayon::current_num_threads()
+    });
+    let fixed = fixed + of_groups + (1 << 20);
+    let Some(room) = limit.checked_sub(fixed) else {
+        let these = if of_groups > 0 { "features and groups" } else { "features" };
+        let (wanted, got) = (format!("at least {fixed} bytes for these {these}"), limit.to_string());
+        return Err(Error::Number { name: "memory_limit".into(), wanted, got });
+    };
+    Ok(Box::new(Passes::<B>::new(task, fixed, room)))
 }
 
 #[cfg(test)]
