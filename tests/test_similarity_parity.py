@@ -63,11 +63,11 @@ def test_the_chosen_penalty_predicts_as_well_as_that_of_leaving_one_out(shape):
     x, y = related(*shape, noise=4.0)
     x, y = x - x.mean(axis=0), y - y.mean(axis=0)
     predictors = Predictors.of(x)
-    own = predictors.penalty(predictors.axes.T @ x.T @ y, float((y**2).sum()))
+    own = predictors.penalty(((predictors.axes.T @ x.T @ y) ** 2).sum(axis=1), float((y**2).sum()))
     grid = predictors.variances.max() * np.logspace(-6, 3, 19)
 
     def left_out(penalty):
-        return -RidgeCV([penalty], fit_intercept=True).fit(x, y).best_score_
+        return -RidgeCV([float(penalty)], fit_intercept=True).fit(x, y).best_score_
 
     assert left_out(own) <= 1.01 * min(left_out(penalty) for penalty in grid)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+_Draws = TypeVar("_Draws", float, NDArray[np.float64])
 _HEAVY = 2**26  # multiplications from which products are taken in float32
 _SMALL = 2**22  # multiplications below which a draw is not worth a thread
 _limited = Lock()  # the limit on BLAS is one for the process
@@ -33,15 +34,36 @@ def map_permutations(
     multiplications : int
         What one draw costs, about.
     """
-    if multiplications < _SMALL:
-        return np.array([measure(order) for order in permutations], dtype=np.float64)
+    return np.array(_mapped(measure, permutations, multiplications), dtype=np.float64)
+
+
+def map_batches(
+    measure: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    permutations: NDArray[np.int64],
+    *,
+    size: int,
+    multiplications: int,
+) -> NDArray[np.float64]:
+    """Return what ``measure`` says of ``permutations`` (R, n), shape (R,), as `map_permutations` does.
+
+    It is given up to ``size`` of them at once, and must value each as it would by itself.
+    """
+    batches = [permutations[start : start + size] for start in range(0, len(permutations), size)]
+    return np.concatenate([np.empty(0), *_mapped(measure, batches, multiplications * size)])
+
+
+def _mapped(
+    measure: Callable[[NDArray[np.int64]], _Draws], parts: Sequence[NDArray[np.int64]] | NDArray[np.int64], cost: int
+) -> list[_Draws]:
+    if cost < _SMALL:
+        return [measure(part) for part in parts]
     from concurrent.futures import ThreadPoolExecutor
 
     controller = _controller()
     with _limited:
-        threads = min(max((pool["num_threads"] for pool in controller.info()), default=1), max(1, len(permutations)))
+        threads = min(max((pool["num_threads"] for pool in controller.info()), default=1), max(1, len(parts)))
         with controller.limit(limits=1), ThreadPoolExecutor(threads) as executor:
-            return np.fromiter(executor.map(measure, permutations), dtype=np.float64, count=len(permutations))
+            return list(executor.map(measure, parts))
 
 
 @contextmanager

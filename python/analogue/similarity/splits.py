@@ -32,16 +32,16 @@ def centred(rows: Rows, train: NDArray[np.int64], test: NDArray[np.int64]) -> tu
 
 @dataclass(frozen=True, eq=False)
 class Predictors:
-    """The fitted half of one side in its principal axes.
+    """The fitted half of one side in its principal axes; or those of a stack of halves, as leading dimensions.
 
     Attributes
     ----------
     m : int
         Rows that were fitted on.
-    axes : ndarray of float64, shape (d, r)
-        Directions in which they vary, orthonormal.
-    variances : ndarray of float64, shape (r,)
-        Their sums of squares along these directions.
+    axes : ndarray of float64, shape (..., d, r)
+        Orthonormal directions, and columns of zeros where there is no variation left.
+    variances : ndarray of float64, shape (..., r)
+        Sums of squares along these directions, 0 where they are rounding.
     """
 
     m: int
@@ -50,36 +50,47 @@ class Predictors:
 
     @classmethod
     def of(cls, train: Rows) -> Predictors:
-        """Decompose centred rows, without what is rounding."""
+        """Decompose centred rows."""
         m, d = train.shape
         train = train.astype(np.float64, copy=False)
         if d <= m:
-            variances, axes = np.linalg.eigh(train.T @ train)
-        else:
-            variances, turned = np.linalg.eigh(train @ train.T)
-            axes = train.T @ (turned / np.sqrt(np.where(variances > _NOTHING * variances[-1], variances, np.inf)))
-        kept = variances > _NOTHING * variances[-1]
-        return cls(m, np.ascontiguousarray(axes[:, kept]), variances[kept])
+            return cls.of_products(m, train.T @ train)
+        side = cls.of_products(m, train @ train.T)
+        scales = np.sqrt(np.where(side.variances > 0, side.variances, np.inf))
+        return cls(m, train.T @ (side.axes / scales), side.variances)
 
-    def penalty(self, products: NDArray[np.float64], total: float) -> float:
-        """Return the ridge penalty that generalised cross-validation chooses for predicting some targets.
+    @classmethod
+    def of_products(cls, m: int, products: NDArray[np.float64]) -> Predictors:
+        """Decompose the products (..., d, d) of the columns of ``m`` centred rows."""
+        variances, axes = np.linalg.eigh(products)
+        kept = variances > _NOTHING * variances[..., -1:]
+        return cls(m, axes * kept[..., None, :], variances * kept)
+
+    def penalty(
+        self, squares: NDArray[np.float64], total: NDArray[np.float64] | np.float64 | float
+    ) -> NDArray[np.float64]:
+        """Return the ridge penalty, shape (...), that generalised cross-validation chooses for predicting some targets.
 
         The error RSS / (m - 1 - tr H)^2 is least, the mean having taken one degree of freedom (Golub, Heath and Wahba
-        1979); of penalties whose errors agree to a thousandth, the largest.
+        1979); of penalties whose errors agree to a thousandth, the largest. It is 1 where there is nothing to predict
+        from.
 
         Parameters
         ----------
-        products : ndarray of float64, shape (r, targets)
-            Products of the fitted half, along its axes, with the centred targets.
-        total : float
+        squares : ndarray of float64, shape (..., r)
+            Products of the fitted half, along its axes, with the centred targets: their squares, summed over targets.
+        total : ndarray of float64, shape (...)
             Squared norm of the centred targets.
         """
-        if not len(self.variances):
-            return 1.0
-        explained = (products**2).sum(axis=1) / self.variances
-        penalties = _PENALTIES * self.variances.max()
-        lost = penalties[:, None] / (self.variances + penalties[:, None])
-        unused = self.m - 1 - len(self.variances)
-        outside = max(total - explained.sum(), 0.0) if unused else 0.0
-        errors = (outside + lost**2 @ explained) / (unused + lost.sum(axis=1)) ** 2
-        return float(penalties[errors <= (1 + _EQUAL) * errors.min()].max())
+        kept = self.variances > 0
+        variances = np.where(kept, self.variances, 1.0)
+        explained = np.where(kept, squares / variances, 0.0)
+        penalties = _PENALTIES * self.variances.max(axis=-1, keepdims=True, initial=0.0)
+        lost = np.where(kept[..., None, :], penalties[..., None] / (variances[..., None, :] + penalties[..., None]), 0.0)
+        unused = self.m - 1 - kept.sum(axis=-1)
+        outside = np.where(unused > 0, np.maximum(total - explained.sum(axis=-1), 0.0), 0.0)
+        left = outside[..., None] + (lost**2 @ explained[..., None])[..., 0]
+        errors = left / (unused[..., None] + lost.sum(axis=-1)) ** 2
+        least = (1 + _EQUAL) * errors.min(axis=-1, keepdims=True)
+        chosen = np.where(errors <= least, penalties, 0.0).max(axis=-1)
+        return np.where(kept.any(axis=-1), chosen, 1.0)
