@@ -86,7 +86,9 @@ class Predictors:
         variances = np.where(kept, self.variances, 1.0)
         explained = np.where(kept, squares / variances, 0.0)
         penalties = _PENALTIES * self.variances.max(axis=-1, keepdims=True, initial=0.0)
-        lost = np.where(kept[..., None, :], penalties[..., None] / (variances[..., None, :] + penalties[..., None]), 0.0)
+        lost = np.where(
+            kept[..., None, :], penalties[..., None] / (variances[..., None, :] + penalties[..., None]), 0.0
+        )
         unused = self.m - 1 - kept.sum(axis=-1)
         outside = np.where(unused > 0, np.maximum(total - explained.sum(axis=-1), 0.0), 0.0)
         left = outside[..., None] + (lost**2 @ explained[..., None])[..., 0]
