@@ -31,7 +31,8 @@ class Score:
     permutations : int
         R, the draws of the null; 0 without a score, or from closed forms.
     observed : float or None
-        The measure on the rows as they are paired.
+        The measure on the rows as they are paired; under a studentised null (`draw_test`) its distance from the mean of
+        its own row permutations in their standard deviations, as are all that follow from it and from the draws.
     null_mean, null_std : float or None
         Moments of the draws (population form), or of the closed form.
     null_q05, null_median, null_q95, null_q99 : float or None
