@@ -253,11 +253,27 @@ def test_a_scoring_stands_as_it_was_saved():
         (
             {"null": "shift"},
             ValueError,
-            "^null=shift needs measures with closed moments .* got mutual_knn, heldout_cca$",
+            "^null=shift needs measures with closed moments .* got mutual_knn, heldout_cca; and pairs without a "
+            r"correlation band .* got min_correlation=0\.1$",
         ),
+        (
+            {"null": "shift", "measures": ("rsa",), "min_correlation": None, "min_correlation_given_token": 0.05},
+            ValueError,
+            r"^null=shift needs pairs without .* got min_correlation_given_token=0\.05$",
+        ),
+        (
+            {"null": "subset", "stop": 5, "permutations": "original", "convergence": True},
+            ValueError,
+            "^null=subset needs a number of permutations, got permutations=original; and no stop, got stop=5; and no "
+            "convergence, got convergence=True$",
+        ),
+        ({"null": "subset", "by": "directions"}, ValueError, "^null=subset needs by=activations, got by=directions$"),
+        ({"null": "rate-adjusted"}, ValueError, "^null must be one of .* 'rate-adjusted': scores with .* always stand"),
+        ({"null": "token-conditional"}, ValueError, "got 'token-conditional': .*--token-null"),
+        ({"null": "rematched"}, ValueError, r"got 'rematched': it is in Python, analogue\.rematch"),
+        ({"null": "pair-subset"}, ValueError, r"got 'pair-subset': it is in Python, analogue\.rematch"),
         ({"null": "shift", "measures": ("rsa",)}, ValueError, "^null=shift needs pairs without a correlation band"),
-        ({"null": "subset", "permutations": "original"}, ValueError, "^null=subset needs by=activations, a number"),
-        ({"null": "subset", "stop": 3}, ValueError, "no stop"),
+        ({"null": "subset", "stop": 3}, ValueError, "^null=subset needs no stop, got stop=3$"),
     ],
 )
 def test_settings_of_the_null(arguments, error, sentence):
