@@ -37,7 +37,7 @@ class Verdict:
     p_values : dict of str to (float or None)
         The p of RSA and of mutual kNN, as far as they were scored.
     effect : float or None
-        Debiased CKA less the mean of its null.
+        Debiased CKA less the mean of its null, where that null holds.
     """
 
     word: str | None
@@ -106,8 +106,9 @@ def verdict(
     def say(word: str | None, reason: str) -> Verdict:
         return Verdict(word, reason, null, n, p_values, effect)
 
-    if null not in NULLS_THAT_HOLD:
-        return say(None, f"it needs the null {' or '.join(NULLS_THAT_HOLD)}, and the scores have {null}")
+    if null not in NULLS_THAT_HOLD:  # nor is the effect one: the scores may be on another scale
+        other = f"it needs the null {' or '.join(NULLS_THAT_HOLD)}, and the scores have {null}"
+        return Verdict(None, other, null, n, p_values)
     if missing:
         return say(None, f"it needs the measures {', '.join(wanted)}, and {_and(missing)} not scored")
     votes, effect_score = [scores[name] for name in VOTES], scores[EFFECT]
