@@ -73,8 +73,8 @@ def test_stopped_draws_leave_a_note():
 
 
 @pytest.mark.parametrize(("p", "error", "said"), [(0.045, 0.007, True), (0.03, 0.005, False), (0.07, 0.005, False)])
-def test_a_p_that_more_draws_may_move_across_alpha_is_noted(p, error, said):
-    expected = [f"rsa: p = {p:g} ± {error:g}: more draws may move it across 0.05"] if said else []
+def test_a_p_that_draws_do_not_tell_from_alpha_is_noted(p, error, said):
+    expected = [f"rsa: p = {p:g} ± {error:g}, within two standard errors of 0.05"] if said else []
     assert notes(score("rsa", p_value=p, p_error=error)) == expected
 
 

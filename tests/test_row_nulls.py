@@ -246,7 +246,10 @@ def test_every_null_says_what_it_means():
             r"groups must have one entry a row, shape \(12,\), got shape \(11,\)",
         ),
         ({"rates": (np.ones(12), np.ones(11))}, r"rates\[1\] must have one entry a row, 12, got 11"),
-        ({"rates": (np.ones(12), np.full(12, 1.5))}, r"rates\[1\] must be shares from 0 to 1, got values from 1\.5 to 1\.5"),
+        (
+            {"rates": (np.ones(12), np.full(12, 1.5))},
+            r"rates\[1\] must be shares from 0 to 1, got values from 1\.5 to 1\.5",
+        ),
         ({"rates": (np.ones(12), np.full(12, np.nan))}, r"rates\[1\] must be finite, got 12 NaN or infinite values"),
         ({"permutations": "all"}, "permutations must be one of original, got 'all'"),
         ({"stop": 0}, "stop must be at least 1, got 0"),

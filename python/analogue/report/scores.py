@@ -180,7 +180,7 @@ def _about(score: Score) -> list[str]:
     unsure = None
     if not score.stopped and score.p_value is not None and score.p_error is not None:
         near = abs(score.p_value - ALPHA) < 2 * score.p_error
-        unsure = f"{_p_with_error(score)}: more draws may move it across {ALPHA:g}" if near else None
+        unsure = f"{_p_with_error(score)}, within two standard errors of {ALPHA:g}" if near else None
     notes = (score.warning, fallback, score.note, _OF_MEASURES.get(score.measure), unsure)
     return [note for note in notes if note is not None]
 
