@@ -268,7 +268,7 @@ def test_a_scoring_stands_as_it_was_saved():
             "convergence, got convergence=True$",
         ),
         ({"null": "subset", "by": "directions"}, ValueError, "^null=subset needs by=activations, got by=directions$"),
-        ({"null": "rate-adjusted"}, ValueError, "^null must be one of .* 'rate-adjusted': scores with .* always stand"),
+        ({"null": "rate-adjusted"}, ValueError, "^null must be one of .* 'rate-adjusted': scores with .* stand beside"),
         ({"null": "token-conditional"}, ValueError, "got 'token-conditional': .*--token-null"),
         ({"null": "rematched"}, ValueError, r"got 'rematched': it is in Python, analogue\.rematch"),
         ({"null": "pair-subset"}, ValueError, r"got 'pair-subset': it is in Python, analogue\.rematch"),

@@ -23,7 +23,7 @@ REDRAWN = ("shift", "subset")
 NULL_NAMES = (AUTO, *NULLS, *REDRAWN)
 # What is asked for as a null and is none of a comparison's settings, and where it is instead.
 _ELSEWHERE = {
-    "rate-adjusted": "scores with the firing rate regressed out always stand beside those of the null",
+    "rate-adjusted": "scores with the firing rate regressed out stand beside those of every row null",
     "token-conditional": "it is a null of mean r, drawn with token_null (--token-null)",
     "rematched": "it is in Python, analogue.rematch.rematched",
     "pair-subset": "it is in Python, analogue.rematch.pair_subset",
