@@ -67,6 +67,10 @@ def test_only_scored_pairs_are_looked_at(cell):
     np.testing.assert_array_equal(found.rows, kept)
     assert found.leverage.observed == pytest.approx(an.similarity.rsa(*(d[kept] for d in cell.directions.values())))
     assert all(group["kinds"] == ["near-copies"] for group in found.groups())
+    (pairs,) = explanation_tables(found)  # no empty table of groups
+    assert "no groups: no two of the scored pairs are near-copies, repeats or siblings (under one-per-token" in str(
+        pairs.caption
+    )
 
 
 def test_tables_and_json_say_the_same(cell):
@@ -85,7 +89,27 @@ def test_fast_forms_are_marked(cell):
     marked = [text.startswith("~") for text in pairs.columns[5].cells]
     assert any(marked)
     assert not all(marked)
-    assert "fast form" in str(pairs.caption)
+    assert "fast form (~); the 20 of largest influence by it were computed again, all others are approximate" in str(
+        pairs.caption
+    )
+    assert an.explain(cell, "svcca_capped").to_dict(1)["exact_pairs"] == 20
+
+
+def test_a_value_that_any_data_has_is_not_explained_bare(cell):
+    """Of fewer pairs than a side has dimensions, some or all canonical correlations are 1 for any data."""
+    for measure, n in (("svcca", 40), ("svcca", 12), ("pwcca", 12)):
+        few = cell.pairs.select(np.arange(n))
+        rows = {side: directions[:n] for side, directions in cell.directions.items()}
+        found = an.explain(replace(cell, pairs=few, directions=rows), measure)
+        score = an.permutation_test(*rows.values(), measure, permutations=1)[measure]
+        assert score.saturated == (n == 12)
+        said = found.to_dict(1)
+        names = ("kx", "ky", "forced_ones", "saturated", "warning")
+        assert [said[name] for name in names] == [getattr(score, name) for name in names]
+        assert said["forced_ones"] > 0
+        assert score.warning in str(next(iter(explanation_tables(found))).caption)
+    unforced = an.explain(cell).to_dict(1)
+    assert [unforced[name] for name in names] == [None] * 5
 
 
 def test_the_command(run, demo, cell, tmp_path):

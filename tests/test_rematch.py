@@ -145,7 +145,7 @@ def test_rematched_draws_that_do_not_reach_n_are_counted():
     assert 0 < missed < 40
     assert redraw.reached == 1 - missed / 40
     assert score.permutations == 40 - missed
-    assert score.note == f"draws of 6 to 6 rows; not counted: {missed} of 40 draws with too few pairs"
+    assert score.note == f"draws of 6 rows; not counted: {missed} of 40 draws with too few pairs"
 
 
 def test_subset_takes_live_features_unpaired():

@@ -10,7 +10,7 @@ from analogue.labels import Labels
 from analogue.nulls import one_per_token, sibling_groups
 from analogue.pairs import Pairs
 from analogue.scored import ChosenNull, Scoring
-from analogue.scoring import choose_null, groups_of, score_pairs, scored_rows
+from analogue.scoring import choose_null, groups_of, score_pairs, score_redrawn, scored_rows
 from analogue.settings import Settings
 
 MEASURES = ("rsa", "cka")
@@ -68,7 +68,8 @@ def test_pairs_that_cannot_move_keep_one_per_token():
     assert chosen.rows_movable == pytest.approx(19 / 40)
     assert "less than half" in chosen.reason
     asked = choose_null(pairs, labels, replace(ONE_TO_ONE, null="siblings"))
-    assert asked.caveat == "only 48% of the pairs can change places, so a large p says little"
+    assert asked.caveat.startswith("only 48% of the pairs can change places, and the others stay paired in the null")
+    assert "the effect above the null shrinks" in asked.caveat
     assert asked.reason == "as was asked for"
     words[20] = "of"  # half of them: enough
     labels = (labels_of(words), labels_of(words))
@@ -124,6 +125,70 @@ def test_pairing_says_who_has_siblings():
     assert chosen.caveat.startswith("2 of 40 pairs have siblings")
     pairs, labels, _, _ = world(words=40)
     assert choose_null(pairs, labels, replace(ONE_TO_ONE, null="pairing")).caveat is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "quoted"),
+    [
+        ({}, None),
+        ({"pairs": "union"}, None),
+        ({"pairs": "assignment"}, "z = 4 on assignment pairs"),
+        ({"pairs": "b_to_a"}, "z = 24 on pairs of many to one"),
+    ],
+)
+def test_pairing_quotes_what_its_own_pairs_reached(rule, quoted):
+    pairs, labels, _, _ = world(words=39)
+    said = choose_null(pairs, labels, replace(ONE_TO_ONE, null="pairing", **rule)).caveat
+    assert said.endswith("does not hold for these" if quoted is None else quoted)
+    assert said.count("z = ") == (quoted is not None)
+    assert ("repeat a feature" in said) == (rule.get("pairs") in ("union", "b_to_a"))
+
+
+def streams(tokens, documents):
+    """The way from activations to rows of 30 features a side on one stream of random tokens."""
+    rng = np.random.default_rng(0)
+    ids = np.arange(tokens) * documents // tokens
+    per_token = {"token_ids": rng.integers(0, 5, tokens), "document_ids": ids, "positions": np.arange(tokens)}
+    a, b = (
+        an.FeatureActivations.from_dense(
+            np.where(rng.random((tokens, 30)) < 0.2, rng.exponential(1.0, (tokens, 30)), 0).astype(np.float32),
+            **per_token,
+        )
+        for _ in "ab"
+    )
+    return an.Procedure(a, b, *(rng.standard_normal((30, width)).astype(np.float32) for width in (4, 5)))
+
+
+@pytest.mark.parametrize(
+    ("documents", "asked", "made", "window", "note"),
+    [
+        (14, 19, 9, "256 tokens", "9 of 19 draws asked, so the least p that can come out is 0.1"),
+        (14, 13, 13, "documents", None),
+        (1, 9, 9, "256 tokens", None),
+        (20, 30, 9, "256 tokens", "9 of 30 draws asked, so the least p that can come out is 0.1"),
+    ],
+)
+def test_shifts_are_of_fixed_windows_unless_documents_are_enough(documents, asked, made, window, note):
+    procedure = streams(256 * 10, documents)
+    pairs = procedure.pairs()
+    labels = tuple(labels_of([f"w{i}" for i in range(30)]) for _ in "ab")
+    settings = Settings(null="shift", measures=("cka",), min_correlation=None, permutations=asked, min_pairs=3)
+    found = score_redrawn(procedure, pairs, labels, settings)
+    score = found.scores["cka"]
+    assert score.permutations == made
+    assert f"windows are {window}; its draws made" in found.null.reason
+    assert ("draws asked" in score.note) == (note is not None)
+    assert note is None or score.note.endswith(note)
+    assert score.note.startswith("observed and null in sd of their own shuffles")
+
+
+def test_enough_draws_for_alpha_name_no_least_p():
+    settings = Settings(null="shift", measures=("cka",), min_correlation=None, permutations=50, min_pairs=3)
+    labels = tuple(labels_of([f"w{i}" for i in range(30)]) for _ in "ab")
+    procedure = streams(256 * 21, 2)
+    score = score_redrawn(procedure, procedure.pairs(), labels, settings).scores["cka"]
+    assert score.permutations == 20
+    assert score.note.endswith("20 of 50 draws asked")
 
 
 def test_strata_are_fifths_of_the_rate_of_b():
@@ -188,11 +253,27 @@ def test_a_scoring_stands_as_it_was_saved():
         (
             {"null": "shift"},
             ValueError,
-            "^null=shift needs measures with closed moments .* got mutual_knn, heldout_cca$",
+            "^null=shift needs measures with closed moments .* got mutual_knn, heldout_cca; and pairs without a "
+            r"correlation band .* got min_correlation=0\.1$",
         ),
+        (
+            {"null": "shift", "measures": ("rsa",), "min_correlation": None, "min_correlation_given_token": 0.05},
+            ValueError,
+            r"^null=shift needs pairs without .* got min_correlation_given_token=0\.05$",
+        ),
+        (
+            {"null": "subset", "stop": 5, "permutations": "original", "convergence": True},
+            ValueError,
+            "^null=subset needs a number of permutations, got permutations=original; and no stop, got stop=5; and no "
+            "convergence, got convergence=True$",
+        ),
+        ({"null": "subset", "by": "directions"}, ValueError, "^null=subset needs by=activations, got by=directions$"),
+        ({"null": "rate-adjusted"}, ValueError, "^null must be one of .* 'rate-adjusted': scores with .* stand beside"),
+        ({"null": "token-conditional"}, ValueError, "got 'token-conditional': .*--token-null"),
+        ({"null": "rematched"}, ValueError, r"got 'rematched': it is in Python, analogue\.rematch"),
+        ({"null": "pair-subset"}, ValueError, r"got 'pair-subset': it is in Python, analogue\.rematch"),
         ({"null": "shift", "measures": ("rsa",)}, ValueError, "^null=shift needs pairs without a correlation band"),
-        ({"null": "subset", "permutations": "original"}, ValueError, "^null=subset needs by=activations, a number"),
-        ({"null": "subset", "stop": 3}, ValueError, "no stop"),
+        ({"null": "subset", "stop": 3}, ValueError, "^null=subset needs no stop, got stop=3$"),
     ],
 )
 def test_settings_of_the_null(arguments, error, sentence):

@@ -67,6 +67,34 @@ def test_another_null_gives_no_verdict(null):
     assert said.reason == f"it needs the null siblings or one-per-token, and the scores have {null}"
 
 
+def test_the_null_is_looked_at_before_the_measures():
+    made = scores(null="shift, studentised")
+    said = "it needs the null siblings or one-per-token, and the scores have shift, studentised"
+    for names in (("cka",), ("rsa", "cka"), ("svcca",)):
+        few = {name: replace(made["cka"], measure=name) for name in names}
+        assert (verdict(few).word, verdict(few).reason) == (None, said)
+
+
+def test_pairs_that_mostly_stay_give_no_verdict():
+    """Pairs that cannot move are paired in the null too, so neither p nor the effect says what it seems to say."""
+    for movable, null, word in (
+        (0.16, "siblings", None),
+        (0.5, "siblings", "shared"),
+        (0.16, "one-per-token", "shared"),
+    ):
+        made = {name: replace(score, rows_movable=movable) for name, score in scores(null=null).items()}
+        assert verdict(made).word == word
+    said = verdict({name: replace(score, rows_movable=0.16) for name, score in scores().items()})
+    assert said.reason.startswith("only 16% of the rows can move under siblings")
+    assert (said.n, said.null) == (100, "siblings")
+
+
+def test_a_p_that_no_curve_was_checked_for_is_a_bound():
+    made = {name: replace(score, method="analytic", p_value=1e-4, permutations=0) for name, score in scores().items()}
+    assert "rsa p < 1e-4, mutual_knn p < 1e-4" in verdict(made).reason
+    assert "rsa p = 0.001, mutual_knn p = 0.001" in verdict(scores()).reason
+
+
 def test_what_is_undefined_or_mixed_gives_none():
     made = scores()
     assert (

@@ -40,6 +40,9 @@ MaxTokens = Annotated[int | None, typer.Option(help="Read at most this many toke
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 NoActivations = Annotated[bool, typer.Option("--no-activations", help="Leave the activations out of the run folder.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that stands at --out.")]
+ExplanationJson = Annotated[
+    bool, typer.Option("--json", help="Print pairs and groups as JSON, and nothing else, to stdout.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print scores and counters as JSON, and nothing else, to stdout.")]
 
 
@@ -137,9 +140,13 @@ def compare_command(
     token_null: Annotated[
         int | None, typer.Option(help="Draws of the token-conditional null of mean r, each matched again.")
     ] = None,
-    measures: Annotated[str, typer.Option(help=f"Measures, with commas between: {', '.join(MEASURES)}.")] = ",".join(
-        _DEFAULTS.measures
-    ),
+    measures: Annotated[
+        str,
+        typer.Option(
+            help=f"Measures, with commas between: {', '.join(MEASURES)}. "
+            "z less rate is of rsa, cka and mutual_knn, or of all where none of these is asked for."
+        ),
+    ] = ",".join(_DEFAULTS.measures),
     min_pairs: Annotated[int, typer.Option(help="With fewer pairs there is no score.")] = _DEFAULTS.min_pairs,
     split_half: Annotated[
         bool, typer.Option("--split-half", help="Match on half of the documents, correlate on the other half.")
@@ -233,9 +240,12 @@ def explain_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, a cell of one, or a grid: then all cells.")],
     measure: Annotated[str, typer.Option(help=f"The score to explain: {', '.join(MEASURES)}.")] = "cka",
     top: Annotated[int, typer.Option(help="Pairs, and groups, to list.", min=1)] = 10,
-    as_json: Json = False,
+    as_json: ExplanationJson = False,
 ) -> None:
-    """List the pairs, and the groups of alike pairs, that a score hangs on."""
+    """List the pairs, and the groups of alike pairs, that a score hangs on.
+
+    The list of svcca is exact for the 20 pairs of largest influence only, and those of rsa keep the ranks of all pairs.
+    """
     result = load_comparison(run)
     comparisons = [result] if isinstance(result, Comparison) else list(result.comparisons.values())
     explanations = [explain(comparison, measure) for comparison in comparisons]

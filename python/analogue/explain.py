@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from .comparison import Comparison
 from .leverage import Leverage, leverage, repeats
+from .nulls.score import forced_by_size, forced_ones, is_saturated
 from .scoring import groups_of, scored_rows
+from .similarity import MEASURES, paired_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,12 +25,22 @@ class Explanation:
     rows : ndarray of int64, shape (n,)
         The positions among its pairs that were scored.
     leverage : Leverage
-        Of these, in their order.
+        Of these, in their order. Where its ``exact`` is false (`svcca` beyond the 20 of largest influence, `rsa`)
+        what the score is without a pair is approximate.
+    kx, ky : int or None
+        Directions kept on each side, for a measure that keeps subspaces.
     """
 
     comparison: Comparison
     rows: NDArray[np.int64]
     leverage: Leverage
+    kx: int | None = None
+    ky: int | None = None
+
+    @property
+    def warning(self) -> str | None:
+        """One sentence where the number of pairs alone forces some of the score, else None, as in `Score.warning`."""
+        return forced_by_size(self.leverage.measure, len(self.rows), self.kx, self.ky)
 
     def pairs(self, top: int | None = None) -> list[dict[str, Any]]:
         """Return the pairs of largest influence as plain JSON values, the largest first; None: all."""
@@ -58,14 +70,25 @@ class Explanation:
         ]
 
     def to_dict(self, top: int | None = None) -> dict[str, Any]:
-        """Return the score, and the pairs and groups of largest influence, as plain JSON values."""
+        """Return the score, and the pairs and groups of largest influence, as plain JSON values.
+
+        ``exact_pairs`` counts those of all n pairs that were computed again, the others are ranked by a fast form;
+        ``kx``, ``ky``, ``forced_ones`` and ``saturated`` are those of `Score`.
+        """
+        n, kx, ky = len(self.rows), self.kx, self.ky
         return {
             "sites": {side: space.site for side, space in self.comparison.spaces.items()},
             "role": self.comparison.provenance.get("role"),
             "measure": self.leverage.measure,
             "null": self.comparison.null.name,
             "observed": self.leverage.observed,
-            "n": len(self.rows),
+            "n": n,
+            "kx": kx,
+            "ky": ky,
+            "forced_ones": forced_ones(n, kx, ky) if kx is not None and ky is not None else None,
+            "saturated": is_saturated(n, kx, ky) if kx is not None and ky is not None else None,
+            "warning": self.warning,
+            "exact_pairs": int(self.leverage.exact.sum()),
             "pairs": self.pairs(top),
             "groups": self.groups(top),
         }
@@ -112,7 +135,9 @@ def explain(comparison: Comparison, measure: str = "cka", *, near_cosine: float 
     scored = pairs.select(rows)
     kinds = {"repeats": repeats(scored.feature_a, scored.feature_b), "siblings": groups_of(scored, labels)}
     x, y = (comparison.directions[side][rows] for side in ("a", "b"))
-    return Explanation(comparison, rows, leverage(x, y, measure, kinds, near_cosine=near_cosine))
+    found = leverage(x, y, measure, kinds, near_cosine=near_cosine)
+    prepared = MEASURES[measure].prepare(*paired_rows(x, y))
+    return Explanation(comparison, rows, found, prepared.kx, prepared.ky)
 
 
 def _or_none(value: float) -> float | None:

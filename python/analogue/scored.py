@@ -11,13 +11,19 @@ from numpy.typing import NDArray
 
 from .nulls import RATE_ADJUSTED, Score
 from .token_conditional import TokenConditional
+from .verdict import LEAST_MOVABLE
 
-LEAST_MOVABLE = 0.5  # of the rows, for a permutation of whole groups to say something
 _OF_OTHER_QUESTIONS = {
     "shift": "a small p says that the two streams are not independent, which is false for any two models that read one "
     "text, and is never evidence of shared geometry",
     "subset": "the null is random features paired at random: a small p mixes how features were selected with whether "
     "the sides are related",
+}
+# What a never-trained model reaches under the pairing null, by pairing rule.
+_NEVER_TRAINED = {
+    "assignment": ": a never-trained model reaches CKA z = 4 on assignment pairs",
+    "b_to_a": ": a never-trained model reaches CKA z = 24 on pairs of many to one",
+    "a_to_b": ": a never-trained model reaches CKA z = 24 on pairs of many to one",
 }
 _TOKEN_NULL = "token_conditional"
 _PREFIX = "rate_adjusted_"  # what the names of such draws begin with
@@ -46,6 +52,8 @@ class ChosenNull:
         Pairs that are not alone in their group.
     rows_movable : float
         Share of the pairs whose group has another of its size to change places with.
+    rule : str or None
+        The pairing rule that made the pairs.
     """
 
     name: str
@@ -56,20 +64,25 @@ class ChosenNull:
     largest_group: int
     with_siblings: int
     rows_movable: float
+    rule: str | None = None
 
     @property
     def caveat(self) -> str | None:
         """One sentence where the null does not hold for these pairs, or cannot say much, else None."""
         if self.name == "pairing" and self.with_siblings:
+            repeated = "" if self.rule in ("mutual", "assignment") else " or repeat a feature"
+            quoted = _NEVER_TRAINED.get(self.rule or "", "")
             return (
                 f"{self.with_siblings} of {self.pairs} pairs have siblings (features of one token, alike in their own "
-                "model) or repeat a feature, and the pairing null does not hold for these: a never-trained model "
-                "reaches CKA z = 4 on assignment pairs, 24 on pairs of many to one"
+                f"model){repeated}, and the pairing null does not hold for these{quoted}"
             )
         if self.name in _OF_OTHER_QUESTIONS:
             return _OF_OTHER_QUESTIONS[self.name]
         if self.name == "siblings" and self.rows_movable < LEAST_MOVABLE:
-            return f"only {self.rows_movable:.0%} of the pairs can change places, so a large p says little"
+            return (
+                f"only {self.rows_movable:.0%} of the pairs can change places, and the others stay paired in the null: "
+                "a large p says little, and the effect above the null shrinks"
+            )
         return None
 
 
@@ -84,8 +97,9 @@ class Scoring:
     scores : dict of str to Score
         By measure.
     rate_adjusted : dict of str to Score
-        The same scores after either side's log firing rate was regressed out of its rows: where they fall far below,
-        the sides agree along an axis of firing rate.
+        The same scores after either side's log firing rate was regressed out of its rows, of rsa, cka and mutual_knn
+        alone where any of these was asked for: where they fall far below, the sides agree along an axis of firing rate.
+        Up to three rows are left out of them, see `without_rates`.
     token_null : TokenConditional or None
         Mean r against what the token's identity explains, where the settings ask for it.
     """

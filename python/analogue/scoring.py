@@ -13,10 +13,10 @@ from .nulls import Score, movable, one_per_token, permutation_test, sibling_grou
 from .pairs import Pairs
 from .procedure import Procedure
 from .rematch import shift, subset
-from .scored import LEAST_MOVABLE, ChosenNull, Scoring
+from .scored import ChosenNull, Scoring
 from .settings import AUTO, Settings
 from .tokens import shared_ids
-from .verdict import EFFECT, VOTES
+from .verdict import ALPHA, EFFECT, LEAST_MOVABLE, VOTES
 
 Sides = tuple[Labels, Labels]
 Rows = Mapping[str, NDArray[np.float32]]
@@ -75,6 +75,7 @@ def choose_null(pairs: Pairs, labels: Sides, settings: Settings) -> ChosenNull:
         largest_group=found.largest_group,
         with_siblings=int((np.bincount(groups)[groups] > 1).sum()) if len(groups) else 0,
         rows_movable=found.rows_movable,
+        rule=settings.pairs,
     )
 
 
@@ -101,8 +102,8 @@ def score_pairs(
     rates : dict of {"a", "b"} to ndarray, shape (F,), optional
         The firing rates of all features; "stratified" needs them.
     adjust : bool
-        Score once more with the rates regressed out, where they are known: the measures that a verdict rests on, or all
-        where none of these is asked for.
+        Score once more with the rates regressed out, where they are known: of the measures asked for those that a
+        verdict rests on (rsa, cka, mutual_knn), or all where none of these is among them.
     progress : callable, optional
         Called with a stage's name, what is done and the total.
     """
@@ -143,18 +144,21 @@ def score_redrawn(
 ) -> Scoring:
     """Score pairs under a null that makes other rows: "shift" (studentised) or "subset", see `analogue.rematch`.
 
-    At most as many draws as the settings have permutations, or as the null has. Windows of "shift" are documents, or
-    256 tokens where there is one document.
+    As many draws as the settings have permutations, or as the null has where these are fewer: `Score.note` says so.
+    Windows of "shift" are 256 tokens, or documents where there are more of these than draws.
     """
+    asked, windows = int(settings.permutations), ""
     if settings.null == "shift":
         documents = procedure.acts_a.document_ids
-        redraw = shift(procedure, window=_WINDOW if documents is None or len(np.unique(documents)) < 2 else None)
+        enough = documents is not None and len(np.unique(documents)) > asked
+        redraw = shift(procedure, window=None if enough else _WINDOW)
+        windows = f"windows are {'documents' if enough else f'{_WINDOW} tokens'}; "
     else:
         redraw = subset(procedure, max(1, len(pairs)))
     scores = redraw.test(
         *procedure.rows(pairs),
         settings.measures,
-        draws=min(int(settings.permutations), redraw.most or int(settings.permutations)),
+        draws=min(asked, redraw.most or asked),
         seed=settings.seed,
         studentised=settings.null == "shift",
         min_pairs=settings.min_pairs,
@@ -163,9 +167,19 @@ def score_redrawn(
     null = choose_null(pairs, labels, settings)
     found = [r for r in redraw.mean_correlation if r is not None]
     if found:
-        made = f"its draws made {np.mean(redraw.pairs):.0f} pairs on average, of mean r {np.mean(found):.3f}"
+        made = f"{windows}its draws made {np.mean(redraw.pairs):.0f} pairs on average, of mean r {np.mean(found):.3f}"
         null = replace(null, reason=f"{null.reason}; {made}")
-    return Scoring(null, scores, {})
+    return Scoring(null, {name: _with_draws(score, asked) for name, score in scores.items()}, {})
+
+
+def _with_draws(score: Score, asked: int) -> Score:
+    """Add to a score's note that it has fewer draws than were asked, and the least p of so few."""
+    if not 0 < score.permutations < asked:
+        return score
+    few, least = f"{score.permutations} of {asked} draws asked", 1 / (1 + score.permutations)
+    if least > ALPHA:
+        few += f", so the least p that can come out is {least:.2g}"
+    return replace(score, note=few if score.note is None else f"{score.note}; {few}")
 
 
 def _tokens(pairs: Pairs, labels: Sides) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -21,6 +21,13 @@ AUTO = "auto"
 PANEL = ("rsa", "cka", "mutual_knn", "heldout_cca", "svcca_capped", "svcca")
 REDRAWN = ("shift", "subset")
 NULL_NAMES = (AUTO, *NULLS, *REDRAWN)
+# What is asked for as a null and is none of a comparison's settings, and where it is instead.
+_ELSEWHERE = {
+    "rate-adjusted": "scores with the firing rate regressed out stand beside those of every row null",
+    "token-conditional": "it is a null of mean r, drawn with token_null (--token-null)",
+    "rematched": "it is in Python, analogue.rematch.rematched",
+    "pair-subset": "it is in Python, analogue.rematch.pair_subset",
+}
 # The nulls whose rows move one by one, for which closed forms hold.
 _CLOSED_FORMS = (AUTO, "pairing", "one-per-token")
 # The measures with closed moments, which "shift" compares through.
@@ -76,7 +83,8 @@ class Settings:
     method : {"permutation", "analytic"}
         Whether nulls are drawn or taken from closed forms, see `permutation_test`.
     measures : tuple of str
-        Similarity measures to score.
+        Similarity measures to score. Those of rsa, cka and mutual_knn among them, or all where none is, are scored once
+        more with the firing rates regressed out.
     permutations : int or "original"
         Row permutations drawn; "original": 100 for more than 100 pairs, else 1000.
     stop : int or None
@@ -147,6 +155,9 @@ class Settings:
         self._check_scores()
 
     def _check_scores(self) -> None:
+        if self.null in _ELSEWHERE:
+            names = ", ".join(NULL_NAMES)
+            raise ValueError(f"null must be one of {names}, got {self.null!r}: {_ELSEWHERE[self.null]}")
         _checks.choice("null", self.null, NULL_NAMES)
         _checks.choice("method", self.method, METHODS)
         if self.method == "analytic" and self.null not in _CLOSED_FORMS:
@@ -170,23 +181,39 @@ class Settings:
             self._check_redrawn()
 
     def _check_redrawn(self) -> None:
-        if self.by == "directions" or self.convergence or self.stop is not None or self.permutations == ORIGINAL:
-            raise ValueError(
-                f"null={self.null} needs by=activations, a number of permutations, no stop, no convergence"
-            )
-        others = [measure for measure in self.measures if measure not in _STUDENTISED]
-        if self.null == "shift" and others:
-            wanted = ", ".join(_STUDENTISED)
-            raise ValueError(f"null=shift needs measures with closed moments ({wanted}), got {', '.join(others)}")
-        if self.null == "shift" and (self._has_band or self.min_correlation_given_token is not None):
-            raise ValueError(
-                f"null=shift needs pairs without a correlation band (min_correlation None or -1), which almost no "
-                f"shifted pair passes, got {self.min_correlation}"
-            )
+        """Refuse what a null with other rows cannot have, all of it in one sentence."""
+        needs = []
+        if self.by == "directions":
+            needs.append("by=activations, got by=directions")
+        if self.permutations == ORIGINAL:
+            needs.append(f"a number of permutations, got permutations={ORIGINAL}")
+        if self.stop is not None:
+            needs.append(f"no stop, got stop={self.stop}")
+        if self.convergence:
+            needs.append("no convergence, got convergence=True")
+        if self.null == "shift":
+            others = [measure for measure in self.measures if measure not in _STUDENTISED]
+            if others:
+                needs.append(f"measures with closed moments ({', '.join(_STUDENTISED)}), got {', '.join(others)}")
+            if self._bands:
+                bands = ", ".join(f"{name}={value:g}" for name, value in self._bands.items())
+                needs.append(
+                    "pairs without a correlation band (min_correlation None or -1, the others None), which almost no "
+                    f"shifted pair passes, got {bands}"
+                )
+        if needs:
+            raise ValueError(f"null={self.null} needs {'; and '.join(needs)}")
 
     @property
-    def _has_band(self) -> bool:
-        return self.max_correlation is not None or (self.min_correlation is not None and self.min_correlation > -1.0)
+    def _bands(self) -> dict[str, float]:
+        """The ends of correlation bands that leave a pair out."""
+        names = ("min_correlation", "max_correlation", "min_correlation_given_token")
+        values = {name: getattr(self, name) for name in names}
+        return {
+            name: value
+            for name, value in values.items()
+            if value is not None and not (name == "min_correlation" and value <= -1.0)
+        }
 
     def _check_rule(self) -> None:
         _checks.choice("pairs", self.pairs, RULES)

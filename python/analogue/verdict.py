@@ -17,6 +17,7 @@ NULLS_THAT_HOLD = ("siblings", "one-per-token")
 ALPHA = 0.05
 MIN_EFFECT = 0.02
 MIN_PAIRS = 50
+LEAST_MOVABLE = 0.5  # of the rows, for a permutation of whole groups to say something
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Verdict:
     p_values : dict of str to (float or None)
         The p of RSA and of mutual kNN, as far as they were scored.
     effect : float or None
-        Debiased CKA less the mean of its null.
+        Debiased CKA less the mean of its null, where that null holds.
     """
 
     word: str | None
@@ -69,7 +70,8 @@ def verdict(
     - "shared": both are at most ``alpha``, and CKA lies further above its null.
 
     There is no verdict without these three scores under one null that holds for pairs with siblings ("siblings" or
-    "one-per-token"), or where a p of ``alpha`` is out of reach for the permutations drawn.
+    "one-per-token"), or where a p of ``alpha`` is out of reach for the permutations drawn. Nor is there one where less
+    than half of the rows can move under "siblings": those that stay are paired in the null too, so the effect shrinks.
 
     Parameters
     ----------
@@ -89,24 +91,33 @@ def verdict(
         if value is None or not 0 < value < 1:
             raise ValueError(f"{name} must be above 0 and below 1, got {value!r}")
     _checks.integer("min_pairs", min_pairs, minimum=1)
-    missing = [name for name in (*VOTES, EFFECT) if name not in scores]
-    if missing:
-        return Verdict(None, f"it needs the measures {', '.join((*VOTES, EFFECT))}, and {_and(missing)} not scored")
-    votes, effect_score = [scores[name] for name in VOTES], scores[EFFECT]
-    nulls = list(dict.fromkeys(score.null for score in (*votes, effect_score)))
-    sizes = {score.n for score in (*votes, effect_score)}
+    wanted = (*VOTES, EFFECT)
+    missing = [name for name in wanted if name not in scores]
+    found = [scores[name] for name in wanted if name in scores] or list(scores.values())
+    if not found:
+        return Verdict(None, f"it needs the measures {', '.join(wanted)}, and {_and(missing)} not scored")
+    nulls, sizes = list(dict.fromkeys(score.null for score in found)), {score.n for score in found}
     if len(nulls) > 1 or len(sizes) > 1:
         return Verdict(None, f"the scores are of {len(sizes)} sets of pairs under the nulls {', '.join(nulls)}")
-    p_values = {score.measure: score.p_value for score in votes}
-    null, n, effect = nulls[0], votes[0].n, _above_null(effect_score)
+    null, n = nulls[0], found[0].n
+    p_values = {name: scores[name].p_value for name in VOTES if name in scores}
+    effect = None if EFFECT not in scores else _above_null(scores[EFFECT])
 
     def say(word: str | None, reason: str) -> Verdict:
         return Verdict(word, reason, null, n, p_values, effect)
 
-    if null not in NULLS_THAT_HOLD:
-        return say(None, f"it needs the null {' or '.join(NULLS_THAT_HOLD)}, and the scores have {null}")
+    if null not in NULLS_THAT_HOLD:  # nor is the effect one: the scores may be on another scale
+        other = f"it needs the null {' or '.join(NULLS_THAT_HOLD)}, and the scores have {null}"
+        return Verdict(None, other, null, n, p_values)
+    if missing:
+        return say(None, f"it needs the measures {', '.join(wanted)}, and {_and(missing)} not scored")
+    votes, effect_score = [scores[name] for name in VOTES], scores[EFFECT]
     if n < min_pairs:
         return say("too few pairs", f"{n} pairs were scored, and a verdict needs {min_pairs}")
+    movable = effect_score.rows_movable
+    if null == "siblings" and movable is not None and movable < LEAST_MOVABLE:
+        few = f"only {movable:.0%} of the rows can move under siblings, and a verdict needs {LEAST_MOVABLE:.0%}"
+        return say(None, f"{few}; take the null one-per-token")
     for score in votes:
         if score.p_value is None:
             return say(None, f"{score.measure} has no p: {score.insufficient or 'it is undefined on these pairs'}")
@@ -115,7 +126,7 @@ def verdict(
             return say(None, f"{few}; draw at least {_least(alpha)}")
     if effect is None:
         return say(None, f"{EFFECT} has no null mean: {effect_score.insufficient or 'it is undefined on these pairs'}")
-    said = ", ".join(f"{score.measure} p = {score.p_value:.2g}" for score in votes)
+    said = ", ".join(f"{score.measure} {_p_in_words(score)}" for score in votes)
     numbers = f"{said}, {EFFECT} {effect:+.3f} against its null, n = {n}, null: {null}"
     if any(score.p_value is None or score.p_value > alpha for score in votes):
         return say("not shown", numbers)
@@ -124,6 +135,11 @@ def verdict(
 
 def _above_null(score: Score) -> float | None:
     return None if score.observed is None or score.null_mean is None else score.observed - score.null_mean
+
+
+def _p_in_words(score: Score) -> str:
+    shown = score.p_display or "-"
+    return f"p {shown}" if shown.startswith("<") else f"p = {shown}"
 
 
 def _out_of_reach(score: Score, alpha: float) -> bool:

@@ -30,8 +30,8 @@ def draw_test(
     x: ArrayLike,
     y: ArrayLike,
     draw: Draw,
-    measures: str | Iterable[str] = ("svcca", "rsa"),
-    null: str = "shift",
+    measures: str | Iterable[str],
+    null: str,
     *,
     draws: int = 200,
     seed: int = 0,
@@ -55,7 +55,7 @@ def draw_test(
     measures : str or iterable of str
         Names in `similarity.MEASURES`.
     null : str
-        The null's name in every `Score`; ", studentised" is appended where that is asked.
+        What the draws are, in a word: the null's name in every `Score`. Studentised, ", studentised" is appended.
     draws : int
         R, at least 1; the smallest p is 1 / (1 + R).
     seed : int
@@ -63,7 +63,8 @@ def draw_test(
     studentised : bool
         Compare ``(s - m) / sd`` with m and sd the moments of s over all permutations of the same rows (`closed_form`),
         which makes draws of different n, kx and ky comparable. `Score.observed`, ``null_mean``, ``null_std`` and
-        ``draws`` are then on that scale. It has no largest value, so there is no calibrated score.
+        ``draws`` are then on that scale, and `Score.note` says so. It has no largest value, so there is no calibrated
+        score.
     min_pairs : int
         With fewer rows there is no score.
     progress : callable, optional
@@ -77,8 +78,8 @@ def draw_test(
     Raises
     ------
     ValueError, TypeError
-        If a name is unknown, a number is out of range, sides differ in rows, a value is NaN or infinite, or
-        ``studentised`` is asked of a measure without closed moments.
+        If a name is unknown, a number is out of range, sides differ in rows, a value is NaN or infinite, ``draw``
+        returns no pair of arrays, or ``studentised`` is asked of a measure without closed moments.
     """
     names = measure_names(measures)
     total = _checks.integer("draws", draws, minimum=1)
@@ -156,7 +157,8 @@ class _Test:
             kx=self.prepared.kx,
             ky=self.prepared.ky,
         )
-        said = [f"draws of {min(sizes)} to {max(sizes)} rows"] if set(sizes) != {n} else []
+        said = ["observed and null in sd of their own shuffles"] if self.studentised else []
+        said += [f"draws of {_range(sizes)} rows"] if set(sizes) != {n} else []
         said += [f"not counted: {self._left_out}"] if self.too_few or self.undefined else []
         return replace(
             score,
@@ -188,6 +190,14 @@ class _Test:
 
 def _drawn(draw: Draw, rng: np.random.Generator) -> tuple[Rows, Rows] | UndefinedError:
     try:
-        return paired_rows(*draw(rng))
+        drawn = draw(rng)
     except UndefinedError as reason:
         return reason
+    if not isinstance(drawn, tuple | list) or len(drawn) != 2:
+        raise TypeError(f"draw must return a pair of arrays (x, y), got {type(drawn).__name__}")
+    return paired_rows(*drawn)
+
+
+def _range(sizes: list[int]) -> str:
+    least, most = min(sizes), max(sizes)
+    return str(least) if least == most else f"{least} to {most}"

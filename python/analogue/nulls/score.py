@@ -31,7 +31,8 @@ class Score:
     permutations : int
         R, the draws of the null; 0 without a score, or from closed forms.
     observed : float or None
-        The measure on the rows as they are paired.
+        The measure on the rows as they are paired; under a studentised null (`draw_test`) its distance from the mean of
+        its own row permutations in their standard deviations, as are all that follow from it and from the draws.
     null_mean, null_std : float or None
         Moments of the draws (population form), or of the closed form.
     null_q05, null_median, null_q95, null_q99 : float or None
@@ -213,16 +214,7 @@ class Score:
     @property
     def warning(self) -> str | None:
         """One sentence where the geometry alone forces some of the score, else None."""
-        if not self.forced_ones or self.kx is None or self.ky is None:
-            return None
-        if self.saturated:
-            return (
-                f"{self.measure} is 1 for any data: {max(self.kx, self.ky)} kept directions fill {self.n} centred rows"
-            )
-        return (
-            f"{self.forced_ones} of {min(self.kx, self.ky)} canonical correlations are 1 for any data: "
-            f"{self.kx} + {self.ky} kept directions do not fit {self.n} centred rows"
-        )
+        return forced_by_size(self.measure, self.n, self.kx, self.ky)
 
     def to_dict(self) -> dict[str, Any]:
         """Return every attribute but the draws as plain JSON values."""
@@ -240,6 +232,28 @@ class Score:
 _SAVED = tuple(attribute.name for attribute in fields(Score) if attribute.name != "draws")
 
 
+def forced_ones(n: int, kx: int, ky: int) -> int:
+    """Return how many canonical correlations of n centred rows are 1 for any data."""
+    return max(0, kx + ky - n + 1)
+
+
+def is_saturated(n: int, kx: int, ky: int) -> bool:
+    """Say whether a side fills all n - 1 dimensions of n centred rows."""
+    return max(kx, ky) >= n - 1
+
+
+def forced_by_size(measure: str, n: int, kx: int | None, ky: int | None) -> str | None:
+    """Return one sentence where n rows and the directions kept of them alone force some of a measure, else None."""
+    if kx is None or ky is None or not (forced := forced_ones(n, kx, ky)):
+        return None
+    if is_saturated(n, kx, ky):
+        return f"{measure} is 1 for any data: {max(kx, ky)} kept directions fill {n} centred rows"
+    return (
+        f"{forced} of {min(kx, ky)} canonical correlations are 1 for any data: "
+        f"{kx} + {ky} kept directions do not fit {n} centred rows"
+    )
+
+
 def _calibrated(observed: float, threshold: float, rounding: float) -> float | None:
     room = _LARGEST - threshold
     return max(0.0, (observed - threshold) / room) if room > rounding else None
@@ -248,7 +262,7 @@ def _calibrated(observed: float, threshold: float, rounding: float) -> float | N
 def _subspace_fields(n: int, kx: int | None, ky: int | None) -> dict[str, Any]:
     if kx is None or ky is None:
         return {}
-    return {"kx": kx, "ky": ky, "forced_ones": max(0, kx + ky - n + 1), "saturated": max(kx, ky) >= n - 1}
+    return {"kx": kx, "ky": ky, "forced_ones": forced_ones(n, kx, ky), "saturated": is_saturated(n, kx, ky)}
 
 
 def _movable_fields(movable: Movable | None) -> dict[str, Any]:

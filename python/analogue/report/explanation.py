@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..explain import Explanation
 from .layout import name_of, new_table, note_below, number
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def explanation_tables(explanation: Explanation, top: int = 10) -> Iterator[Table]:
-    """Yield the pairs, then the groups, without which the score changes most.
+    """Yield the pairs, then the groups (where there are any), without which the score changes most.
 
     Parameters
     ----------
@@ -36,18 +39,24 @@ def explanation_tables(explanation: Explanation, top: int = 10) -> Iterator[Tabl
         tokens = (_tokens(pair[f"label_{side}"]) for side in "ab")
         features = (str(pair["feature_a"]), str(pair["feature_b"]), number(pair["correlation"], ".2f"))
         pairs.add_row(*map(escape, tokens), *features, *_change(pair))
-    _note_ranks(pairs, explanation.pairs(top))
+    listed = explanation.groups(top)
+    notes = [] if explanation.warning is None else [explanation.warning]
+    notes += _approximate(found.exact)
+    notes += [] if listed else [_no_groups(explanation.comparison.null.name)]
+    note_below(pairs, [("", note) for note in notes])
     yield pairs
+    if not listed:
+        return
     groups = new_table(
         f"{where}: groups of alike pairs that {score} hangs on",
         ("alike as", "top tokens of A and B"),
         ("pairs", "without", "influence"),
     )
-    for group in explanation.groups(top):
+    for group in listed:
         words = dict.fromkeys(pair[f"top_token_{side}"] for pair in group["pairs"] for side in "ab")
         said = _tokens([word for word in words if word is not None])
         groups.add_row(", ".join(group["kinds"]), escape(said), str(group["size"]), *_change(group))
-    _note_ranks(groups, explanation.groups(top))
+    note_below(groups, [("", note) for note in _approximate(np.array([group.exact for group in found.groups]))])
     yield groups
 
 
@@ -60,5 +69,16 @@ def _change(found: dict[str, Any]) -> tuple[str, str]:
     return without if found["exact"] else f"~{without}", "-" if influence is None else f"{influence:+.4f}"
 
 
-def _note_ranks(table: Table, found: list[dict[str, Any]]) -> None:
-    note_below(table, [("~", "by a fast form that serves to rank")] if not all(row["exact"] for row in found) else [])
+def _approximate(exact: NDArray[np.bool_]) -> list[str]:
+    if exact.all():
+        return []
+    again = int(exact.sum())
+    beyond = (
+        f"; the {again} of largest influence by it were computed again, all others are approximate" if again else ""
+    )
+    return [f"ranked by a fast form (~){beyond}"]
+
+
+def _no_groups(null: str) -> str:
+    alone = " (under one-per-token no two share a feature or a top token)" if null == "one-per-token" else ""
+    return f"no groups: no two of the scored pairs are near-copies, repeats or siblings{alone}"

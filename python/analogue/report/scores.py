@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING
 from ..comparison import Comparison
 from ..grid import Grid
 from ..nulls import Score
-from ..verdict import EFFECT, VOTES
+from ..verdict import ALPHA, EFFECT, VOTES
 from .layout import matched_by, new_table, note_below, number
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+_LESS_RATE = (
+    "less rate: firing rate regressed out of the rows, which leaves out up to 3 of them; "
+    f"of {', '.join(VOTES)} and {EFFECT} only, or of all where none of these was asked for"
+)
+_OF_MEASURES = {"heldout_r2": "its null hardly varies (sd near .0003), so its z compares with no other measure's"}
 
 
 def correlations(named: dict[str, Comparison]) -> Table:
@@ -70,7 +77,11 @@ def nulls(named: dict[str, Comparison]) -> Table:
 
 
 def scores(named: dict[str, Comparison]) -> Table:
-    """Show every measure with its null, and z once more with the firing rate regressed out of the rows."""
+    """Show every measure with its null, and z once more with the firing rate regressed out of the rows.
+
+    The last is of rsa, cka and mutual_knn, or of all where none of these was asked for; the others have a dash. Notes
+    below name the measures they are about.
+    """
     of_all = [score for comparison in named.values() for score in comparison.scores.values()]
     kinds = {comparison.settings.pairs for comparison in named.values()}
     rows = {comparison.rows for comparison in named.values()}
@@ -85,11 +96,13 @@ def scores(named: dict[str, Comparison]) -> Table:
         table.add_section()
         table.add_row(name)
         notes += [] if comparison.caveat is None else [(name, comparison.caveat)]
+        notes += [(name, note) for note in _notes(comparison)]
         for score in comparison.scores.values():
             adjusted = comparison.rate_adjusted.get(score.measure)
             cells = _score_cells(score, None if adjusted is None else adjusted.z)
             table.add_row(f"  {score.measure}", *cells)
-            notes += [(name, note) for note in _notes(score)]
+    if any(comparison.rate_adjusted for comparison in named.values()):
+        notes.append(("", _LESS_RATE))
     note_below(table, notes)
     return table
 
@@ -104,8 +117,10 @@ def verdicts(named: dict[str, Comparison]) -> Table:
     notes = []
     for name, comparison in named.items():
         said = comparison.verdict
-        votes = ((said.p_values or {}).get(vote) for vote in VOTES)
-        numbers = (*(number(p, ".2g") for p in votes), number(said.effect), "-" if said.n is None else str(said.n))
+        votes = (
+            (comparison.scores[vote].p_display if vote in (said.p_values or {}) else None) or "-" for vote in VOTES
+        )
+        numbers = (*votes, number(said.effect), "-" if said.n is None else str(said.n))
         table.add_row(name, said.word or "none", *numbers)
         notes += [] if said.word is not None else [(name, f"no verdict, {said.reason}")]
     note_below(table, notes)
@@ -125,10 +140,11 @@ def many_cells(grid: Grid) -> Table:
         own = [record for record in records if record["measure"] == measure]
         best = min((r for r in own if r["p_value"] is not None), key=lambda r: r["p_value"], default=None)
         for row, record in enumerate(own):
-            adjusted = (number(record[key], ".2g") for key in ("p_value", "p_bh", "p_by"))
+            own_p = Score.from_dict(record).p_display or "-"
+            adjusted = (number(record[key], ".2g") for key in ("p_bh", "p_by"))
             least = number(record["p_sidak"], ".2g") if record is best else ""
             sites = f"{record['site_a']} x {record['site_b']}"
-            table.add_row(measure if row == 0 else "", sites, *adjusted, least)
+            table.add_row(measure if row == 0 else "", sites, own_p, *adjusted, least)
     return table
 
 
@@ -139,7 +155,43 @@ def _score_cells(score: Score, adjusted_z: float | None) -> tuple[str, ...]:
     return (number(score.observed), null, *z, sizes)
 
 
-def _notes(score: Score) -> list[str]:
+def _notes(comparison: Comparison) -> list[str]:
+    """Say what must be known to read the scores of a comparison, each after the measures it is about."""
+    measures: dict[str, list[str]] = {}
+    for score in comparison.scores.values():
+        for said in _about(score):
+            measures.setdefault(said, []).append(score.measure)
+    for score in comparison.rate_adjusted.values():
+        if score.insufficient is not None:
+            measures.setdefault(f"no score less rate, {score.insufficient}", []).append(score.measure)
+    notes = [said if said.startswith(f"{of[0]} ") else f"{', '.join(of)}: {said}" for said, of in measures.items()]
+    stopped = "; ".join(
+        f"{score.measure} stopped after {score.permutations} draws, {_p_with_error(score)}"
+        for score in comparison.scores.values()
+        if score.stopped
+    )
+    return [*notes, *([stopped] if stopped else []), *_less_rate(comparison.rate_adjusted)]
+
+
+def _about(score: Score) -> list[str]:
     if score.insufficient is not None:
         return [f"no score, {score.insufficient}"]
-    return [note for note in (score.warning, score.fallback, score.note) if note is not None]
+    fallback = None if score.fallback is None else f"permuted ({score.fallback})"
+    unsure = None
+    if not score.stopped and score.p_value is not None and score.p_error is not None:
+        near = abs(score.p_value - ALPHA) < 2 * score.p_error
+        unsure = f"{_p_with_error(score)}, within two standard errors of {ALPHA:g}" if near else None
+    notes = (score.warning, fallback, score.note, _OF_MEASURES.get(score.measure), unsure)
+    return [note for note in notes if note is not None]
+
+
+def _p_with_error(score: Score) -> str:
+    return f"p = {score.p_display} ± {number(score.p_error, '.2g')}"
+
+
+def _less_rate(adjusted: dict[str, Score]) -> list[str]:
+    found = [score for score in adjusted.values() if score.observed is not None]
+    if not found:
+        return []
+    scores = ", ".join(f"{score.measure} {number(score.observed)}" for score in found)
+    return [f"observed less rate, of {found[0].n} rows: {scores}"]
