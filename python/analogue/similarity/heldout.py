@@ -134,7 +134,7 @@ class _Heldout(ABC):
 
     @property
     def _cost(self) -> int:
-        return self.splits * self.x.size * self.y.shape[1]
+        return int(self.splits * self.x.size * self.y.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +268,8 @@ class HeldoutCCA(_Heldout):
         shared = (variates_x * (tested @ variates_y)).sum(axis=-2)
         norms = np.sqrt(np.where(related, norms_x * norms_y, 1.0))
         correlations = np.where(related, shared / norms, 0.0).sum(axis=(-1, -2))
-        return np.minimum(1.0, correlations / self.splits / min(self.kx, self.ky))
+        means: NDArray[np.float64] = np.minimum(1.0, correlations / self.splits / min(self.kx, self.ky))
+        return means
 
 
 def _singular_vectors(
