@@ -9,8 +9,8 @@ import analogue as an
 from analogue.labels import Labels
 from analogue.nulls import one_per_token, sibling_groups
 from analogue.pairs import Pairs
-from analogue.scored import ChosenNull, Scoring
 from analogue.scoring import choose_null, groups_of, score_pairs, score_redrawn, scored_rows
+from analogue.scoring_result import ChosenNull, Scoring
 from analogue.settings import Settings
 
 MEASURES = ("rsa", "cka")

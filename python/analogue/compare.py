@@ -21,8 +21,8 @@ from .nulls import Score
 from .pairs import Pairs
 from .procedure import Procedure
 from .robustness import convergence, split_half
-from .scored import Scoring
 from .scoring import score_pairs, score_redrawn
+from .scoring_result import Scoring
 from .settings import REDRAWN, Settings, settings_or_default
 from .spaces import FeatureSpace
 from .token_conditional import token_conditional

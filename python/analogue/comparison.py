@@ -16,7 +16,7 @@ from .nulls import Score
 from .pairs import Pairs, Stage
 from .robustness import SplitHalf
 from .runs import MANIFEST, RUN_FORMAT, checked, new_run, open_run, read_arrays, versions, write_arrays
-from .scored import ChosenNull, Scoring
+from .scoring_result import ChosenNull, Scoring
 from .settings import Settings
 from .spaces import FeatureSpace, Store
 from .token_conditional import TokenConditional
@@ -108,7 +108,7 @@ class Comparison:
 
     @property
     def rate_adjusted(self) -> dict[str, Score]:
-        """The score of every measure with the firing rate regressed out of the rows."""
+        """Scores with firing rates regressed out, of the measures that a verdict rests on; see `Scoring`."""
         return self.scoring.rate_adjusted
 
     @property

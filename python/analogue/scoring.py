@@ -13,7 +13,7 @@ from .nulls import Score, movable, one_per_token, permutation_test, sibling_grou
 from .pairs import Pairs
 from .procedure import Procedure
 from .rematch import shift, subset
-from .scored import ChosenNull, Scoring
+from .scoring_result import ChosenNull, Scoring
 from .settings import AUTO, Settings
 from .tokens import shared_ids
 from .verdict import ALPHA, EFFECT, LEAST_MOVABLE, VOTES
