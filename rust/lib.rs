@@ -44,7 +44,7 @@ pub use error::Error;
 pub use metric::Metric;
 pub use pairs::pair_correlations;
 pub use ranks::mantel_dots;
-pub use sequences::{TopPositions, top_positions};
+pub use sequences::{Bands, TopPositions, band_positions, top_positions};
 pub use sparse::Csr;
 pub use stream::{stream, stream_pairs};
 pub use task::Streamed;

@@ -9,7 +9,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::{BestPartners, Csr, Error, Metric, Search, Streamed};
+use crate::{Bands, BestPartners, Csr, Error, Metric, Search, Streamed};
 
 type Ids<'py> = Bound<'py, PyArray2<i64>>;
 type Correlations<'py> = Bound<'py, PyArray2<f64>>;
@@ -17,7 +17,10 @@ type Correlations<'py> = Bound<'py, PyArray2<f64>>;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::{Stream, assignment, best_partners, mantel_dots, pair_correlations, scatter_ceiling, top_positions};
+    use super::{
+        Stream, assignment, band_positions, best_partners, mantel_dots, pair_correlations, scatter_ceiling,
+        top_positions,
+    };
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
@@ -189,8 +192,10 @@ fn pair_correlations<'py>(
     Ok(found.into_pyarray(py))
 }
 
-/// For every feature the k rows of its largest positive activations, and these: (F, k), -1 and 0.0 beyond.
+/// For every feature the k rows of its largest positive activations, and these: (F, k), -1 and 0.0 beyond; given
+/// document ids, the first row of a document only.
 #[pyfunction]
+#[pyo3(signature = (indptr, indices, values, n_features, k, document_ids=None))]
 fn top_positions<'py>(
     py: Python<'py>,
     indptr: PyReadonlyArray1<'py, i64>,
@@ -198,10 +203,37 @@ fn top_positions<'py>(
     values: PyReadonlyArray1<'py, f32>,
     n_features: i64,
     k: usize,
+    document_ids: Option<PyReadonlyArray1<'py, i64>>,
 ) -> PyResult<(Ids<'py>, Bound<'py, PyArray2<f32>>)> {
     let side = Side::new("", &indptr, &indices, &values, n_features)?;
-    let found = detached(py, || crate::top_positions(side.csr()?, k))?;
+    let documents = document_ids.as_ref().map(|ids| slice("", "document_ids", ids)).transpose()?;
+    let found = detached(py, || crate::top_positions(side.csr()?, k, documents))?;
     Ok((table(py, found.positions, k), table(py, found.values, k)))
+}
+
+/// For every feature and every band of its activations, highest first, the k rows whose turn is first, and their
+/// activations: (F, bands x k), -1 and 0.0 beyond; given document ids, one row a document and band.
+#[pyfunction]
+#[pyo3(signature = (indptr, indices, values, n_features, k, bands, highest, turns, document_ids=None))]
+fn band_positions<'py>(
+    py: Python<'py>,
+    indptr: PyReadonlyArray1<'py, i64>,
+    indices: PyReadonlyArray1<'py, i32>,
+    values: PyReadonlyArray1<'py, f32>,
+    n_features: i64,
+    k: usize,
+    bands: usize,
+    highest: PyReadonlyArray1<'py, f32>,
+    turns: PyReadonlyArray1<'py, u32>,
+    document_ids: Option<PyReadonlyArray1<'py, i64>>,
+) -> PyResult<(Ids<'py>, Bound<'py, PyArray2<f32>>)> {
+    let side = Side::new("", &indptr, &indices, &values, n_features)?;
+    let (highest, turns) = (slice("", "highest", &highest)?, slice("", "turns", &turns)?);
+    let documents = document_ids.as_ref().map(|ids| slice("", "document_ids", ids)).transpose()?;
+    let bands = Bands { count: bands, highest, turns };
+    let found = detached(py, || crate::band_positions(side.csr()?, k, bands, documents))?;
+    let width = bands.count * k;
+    Ok((table(py, found.positions, width), table(py, found.values, width)))
 }
 
 /// For every permutation p the sum over i < j of x[i, j] y[p[i], p[j]].

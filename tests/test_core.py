@@ -287,6 +287,7 @@ def test_other_threads_run_while_the_core_works():
         lambda: _core.best_partners(*side, *side, 1, 1),
         lambda: _core.pair_correlations(*side, *side, every, every, np.arange(30_000) % 50),
         lambda: _core.top_positions(*side, 5),
+        lambda: _core.band_positions(*side, 5, 4, np.ones(4000, np.float32), np.arange(30_000, dtype=np.uint32)),
         lambda: _core.mantel_dots(m, m, permutations),
     ]
     stamps, stop = [], threading.Event()

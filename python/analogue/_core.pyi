@@ -7,6 +7,7 @@ __all__ = [
     "Stream",
     "__version__",
     "assignment",
+    "band_positions",
     "best_partners",
     "mantel_dots",
     "pair_correlations",
@@ -96,6 +97,18 @@ def top_positions(
     values: NDArray[np.float32],
     n_features: int,
     k: int,
+    document_ids: NDArray[np.int64] | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
+def band_positions(
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.int32],
+    values: NDArray[np.float32],
+    n_features: int,
+    k: int,
+    bands: int,
+    highest: NDArray[np.float32],
+    turns: NDArray[np.uint32],
+    document_ids: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
 def mantel_dots(
     x: NDArray[np.float64], y: NDArray[np.float64], permutations: NDArray[np.int64]
