@@ -104,6 +104,21 @@ def test_reading_back_gives_the_same(run, tmp_path):
     np.testing.assert_allclose(again.draws, first.scores["rsa"].draws, atol=1e-12)
 
 
+def test_junk_and_shared_words_stand_with_the_run(run, tmp_path):
+    out = tmp_path / "run"
+    words = ["--junk", "3", "--junk-preset", "default,quotes", "--shared-words", "1"]
+    assert run(*ONE_CELL, *SMALL, "--out", out, *words)[0] == 0
+    read = analogue.load_comparison(out)
+    assert [stage.name for stage in read.pairs.stages][-2:] == ["junk at least 3, default,quotes", "shared word"]
+    assert (read.settings.junk, read.settings.junk_preset, read.settings.shared_words) == (3, "default,quotes", 1)
+    a, b = read.labels
+    for pair in zip(read.pairs.feature_a.tolist(), read.pairs.feature_b.tolist(), strict=True):
+        assert a.words(pair[0]) & b.words(pair[1])
+    dropped = analogue.junk.dropped(read.pairs.stages[-2].dropped, a, b, 3, "default,quotes")
+    assert dropped.num_rows == len(read.pairs.stages[-2].dropped) > 0
+    assert len(read.pairs.stages[-1].dropped) > 0
+
+
 def test_grid_and_json(run, tmp_path):
     sites = ["--sae-a", SAE_A, "--site-a", "layers.2", "--sae-a", SAE_A, "--site-a", "layers.3"]
     out = tmp_path / "grid"
@@ -197,7 +212,14 @@ def with_option(option, value):
             ["direction goes with pairs=capacity only, got a_to_b with mutual"],
         ),
         ([*ONE_CELL, "--min-correlation-given-token", "nan"], ["min_correlation_given_token must be a number", "NaN"]),
-        ([*ONE_CELL, "--junk", "some"], ["junk must be one of majority, any, off, got 'some'"]),
+        ([*ONE_CELL, "--junk", "some"], ["junk must be majority, any, off or a number of tokens, got 'some'"]),
+        ([*ONE_CELL, "--junk", "0"], ["junk must be at least 1, got 0"]),
+        ([*ONE_CELL, "--junk-preset", "none"], ["preset must be one of default, wide", "got 'none'"]),
+        (
+            [*ONE_CELL, "--junk", "off", "--junk-preset", "wide"],
+            ["junk_preset needs a junk rule, got wide with junk=off"],
+        ),
+        ([*ONE_CELL, "--shared-words", "-1"], ["shared_words must be at least 0, got -1"]),
         ([*ONE_CELL, "--null", "none"], ["null must be one of", "'none'"]),
         ([*ONE_CELL, "--measures", "svcca,magic"], ["measures must be one of", "'magic'"]),
         ([*ONE_CELL, "--measures", ","], ["measures must name at least one"]),

@@ -1,6 +1,7 @@
 """Filters and the row counter."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analogue import filters
-from analogue.labels import Labels, is_junk
+from analogue.junk_lists import is_junk
+from analogue.labels import Labels
 from analogue.pairs import Counts, Pairs, Stage
 
 rows = st.lists(
@@ -137,6 +139,35 @@ def test_junk_rules():
     np.testing.assert_array_equal(swapped.filter(filters.junk(b, a)).feature_b, [0, 1, 3, 4])
 
 
+def test_shared_words_are_whole_and_folded():
+    a = labels_of([" Man", " king"], [" woman", "Brockman"], ["."], [], [" man", " king"])
+    b = labels_of(["man", " Queen"], ["KING", "man", "man"], [" ."], [])
+    pairs = pairs_of([(a, b, 0.5) for a in range(5) for b in range(4)])
+    kept = pairs.filter(filters.shared_word(a, b))
+    assert list(zip(kept.feature_a.tolist(), kept.feature_b.tolist(), strict=True)) == [
+        (0, 0),
+        (0, 1),
+        (2, 2),
+        (4, 0),
+        (4, 1),
+    ]
+    two = pairs.filter(filters.shared_word(a, b, 2))
+    assert (two.feature_a.tolist(), two.feature_b.tolist()) == ([0, 4], [1, 1])
+    assert (kept.stages[0].name, two.stages[0].name) == ("shared word", "2 shared words")
+    with pytest.raises(ValueError, match="minimum must be at least 1, got 0"):
+        filters.shared_word(a, b, 0)
+
+
+def test_pieces_of_one_word_share_it():
+    """Tokens are pieces: what is shared is the word that they are part of, not the piece."""
+    pieces = labels_of(["ingham"], [" Birm"], ["ham"])
+    split = replace(pieces, left=["in Birm", "in", "the Birming"], right=[", as", "ingham", " is"])
+    fragment = replace(labels_of(["ham"]), left=["eat "], right=["."])
+    kept = pairs_of([(a, b, 0.5) for a in range(3) for b in range(3)]).filter(filters.shared_word(split, split))
+    assert len(kept) == 9
+    assert len(pairs_of([(2, 0, 0.5)]).filter(filters.shared_word(split, fragment))) == 0
+
+
 @given(
     rows,
     st.sampled_from([None, 1, 2, 3]),
@@ -234,5 +265,3 @@ def test_pairs_in_a_line():
 def test_unknown_policies():
     with pytest.raises(ValueError, match="policy must be one of strict, best, first, got 'worst'"):
         filters.one_to_one("worst")
-    with pytest.raises(ValueError, match="rule must be one of majority, any, got 'most'"):
-        filters.junk(labels_of(), labels_of(), "most")

@@ -1,6 +1,7 @@
 """Do two language models represent the same things? Feature pairs, similarity measures, and nulls that hold."""
 
 from . import filters as filters
+from . import junk as junk
 from . import rematch as rematch
 from . import similarity as similarity
 from ._core import __version__ as __version__
@@ -18,9 +19,11 @@ from .explain import explain as explain
 from .grid import Grid as Grid
 from .grid import compare as compare
 from .grid import load_comparison as load_comparison
+from .junk_lists import JunkList as JunkList
+from .junk_lists import load_junk as load_junk
 from .labels import Labels as Labels
+from .labels import sample_contexts as sample_contexts
 from .labels import top_contexts as top_contexts
-from .labels import top_positions as top_positions
 from .leverage import leverage as leverage
 from .matches import Matches as Matches
 from .matching import match as match
@@ -33,6 +36,8 @@ from .pairs import Pairs as Pairs
 from .procedure import Procedure as Procedure
 from .robustness import convergence as convergence
 from .robustness import split_half as split_half
+from .sequences import sample_positions as sample_positions
+from .sequences import top_positions as top_positions
 from .settings import Settings as Settings
 from .shards import ActivationShards as ActivationShards
 from .sides import Side as Side

@@ -131,7 +131,15 @@ def compare_command(
     ] = 0.1,
     max_correlation: Annotated[float | None, typer.Option(help="Upper end of the correlation band.")] = None,
     min_correlation_given_token: Annotated[float | None, typer.Option(help="Least r given the token.")] = None,
-    junk: Annotated[str, typer.Option(help="Junk rule: majority, any or off.")] = _DEFAULTS.junk,
+    junk: Annotated[
+        str, typer.Option(help="Junk rule: majority, any, off, or a number: so many of a feature's top tokens.")
+    ] = str(_DEFAULTS.junk),
+    junk_preset: Annotated[
+        str, typer.Option(help="What is junk: default, wide, original-13, ..., or several with commas between.")
+    ] = _DEFAULTS.junk_preset,
+    shared_words: Annotated[
+        int, typer.Option(help="Keep only pairs that have so many whole top words in common.")
+    ] = _DEFAULTS.shared_words,
     null: Annotated[str, typer.Option(help=f"Null hypothesis: {', '.join(NULL_NAMES)}.")] = _DEFAULTS.null,
     method: Annotated[str, typer.Option(help=f"How nulls are had: {', '.join(METHODS)}.")] = _DEFAULTS.method,
     stop: Annotated[
@@ -193,7 +201,9 @@ def compare_command(
         min_correlation=min_correlation,
         max_correlation=max_correlation,
         min_correlation_given_token=min_correlation_given_token,
-        junk=junk,
+        junk=int(junk) if junk.isdecimal() else junk,
+        junk_preset=junk_preset,
+        shared_words=shared_words,
         null=null,
         method=method,
         stop=stop,

@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from . import _checks
 from .activations import FeatureActivations
+from .junk import junk_features
+from .junk_lists import DEFAULT, JunkList, as_junk_list
 from .labels import Labels
 from .pairs import Filter, Pairs
 from .rules import rank_within
 
-JUNK_RULES = ("majority", "any")
 ONE_TO_ONE = ("strict", "best", "first")
 CORRELATIONS = ("plain", "given_token", "matched")
 MULTIPLICITY_POLICIES = ("drop", "first", "best")
@@ -133,20 +134,53 @@ def one_to_one(policy: str = "best") -> Filter:
     return Filter(f"one_to_one {policy}", keeps)
 
 
-def junk(labels_a: Labels, labels_b: Labels, rule: str = "majority") -> Filter:
+def junk(labels_a: Labels, labels_b: Labels, rule: str | int = "majority", preset: str | JunkList = DEFAULT) -> Filter:
     """Drop pairs whose features fire on punctuation, blanks, line breaks or special tokens.
+
+    `analogue.junk` says what would go and why, and where in the range of correlation it is.
 
     Parameters
     ----------
     labels_a, labels_b : Labels
         The top tokens of either side.
-    rule : {"majority", "any"}
-        ``majority``: a pair goes when over half of either side's top tokens are junk; ``any``: when one is.
+    rule : {"majority", "any"} or int
+        ``majority``: a pair goes when over half of either side's top tokens are junk; ``any``: when one is; m: when at
+        least m are, or all of a feature that has fewer.
+    preset : str or JunkList
+        What is junk, see `load_junk`.
     """
-    _checks.choice("rule", rule, JUNK_RULES)
-    limit = 0.5 if rule == "majority" else 0.0
-    junk_a, junk_b = labels_a.junk_share() > limit, labels_b.junk_share() > limit
-    return Filter(f"junk {rule}", lambda pairs: ~junk_a[pairs.feature_a] & ~junk_b[pairs.feature_b])
+    listed = as_junk_list(preset)
+    junk_a, junk_b = (junk_features(labels, rule, listed) for labels in (labels_a, labels_b))
+    name = f"junk {rule}" if isinstance(rule, str) else f"junk at least {rule}"
+    if listed.name != DEFAULT:
+        name += f", {listed.name}"
+    return Filter(name, lambda pairs: ~junk_a[pairs.feature_a] & ~junk_b[pairs.feature_b])
+
+
+def shared_word(labels_a: Labels, labels_b: Labels, minimum: int = 1) -> Filter:
+    """Keep pairs whose two features have at least ``minimum`` top words in common.
+
+    Words are whole and folded, see `Labels.words`: " Birm" and "ingham" of Birmingham share one, and "man" shares none
+    with "woman". A feature without top tokens shares none.
+
+    Parameters
+    ----------
+    labels_a, labels_b : Labels
+        The top tokens of either side.
+    minimum : int
+        Different words that both have.
+    """
+    least = _checks.integer("minimum", minimum, minimum=1)
+
+    def keeps(pairs: Pairs) -> NDArray[np.bool_]:
+        words_a, words_b = (
+            {feature: labels.words(feature) for feature in np.unique(features).tolist()}
+            for labels, features in ((labels_a, pairs.feature_a), (labels_b, pairs.feature_b))
+        )
+        ids = zip(pairs.feature_a.tolist(), pairs.feature_b.tolist(), strict=True)
+        return np.array([len(words_a[a] & words_b[b]) >= least for a, b in ids], dtype=bool)
+
+    return Filter("shared word" if least == 1 else f"{least} shared words", keeps)
 
 
 def band(what: str, minimum: float | None, maximum: float | None) -> str:

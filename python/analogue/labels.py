@@ -1,30 +1,33 @@
-"""Labels: the tokens a feature fires on most, with their context, and which of them are junk."""
+"""Labels: the tokens a feature fires on, with their context, and which of them are junk."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _checks
-from ._core import top_positions as core_top_positions
-from .activations import FeatureActivations
 from .corpus import Corpus
 from .given import Activations
+from .junk_lists import DEFAULT, JunkList, as_junk_list
+from .sequences import sample_positions, top_positions
 from .tokens import top_token_texts
+from .words import WordWindows, folded, words_at
 
 if TYPE_CHECKING:
     import pyarrow
+
+UNITS = ("tokens", "words")
 
 
 @dataclass(frozen=True, eq=False)
 class Labels:
     """The top activating tokens of every feature, one row a token, grouped by feature, largest first.
 
-    A feature has fewer than k rows when it fires on fewer than k tokens, and none when it never fires.
+    A feature has fewer than k rows when it fires on fewer than k tokens, and none when it never fires: a token with an
+    activation of 0 is never a label.
 
     Attributes
     ----------
@@ -64,12 +67,24 @@ class Labels:
         rows = slice(self.offsets[feature], self.offsets[feature + 1])
         return list(zip(self.left[rows], self.token[rows], self.right[rows], strict=True))
 
-    def junk_share(self) -> NDArray[np.float64]:
+    def words(self, feature: int) -> frozenset[str]:
+        """Return the whole words that the top tokens of a feature are part of, folded: case and Unicode form left out.
+
+        Words are made whole as far as the window goes, and of a token without letters or digits it is the token; see
+        `analogue.words.words_at`.
+        """
+        contexts = self.contexts(feature)
+        return frozenset(folded(word) for context in contexts for word in words_at(*context))
+
+    def junk_counts(self, preset: str | JunkList = DEFAULT) -> NDArray[np.int64]:
+        """Return, for every feature, how many of its top tokens are junk, shape (F,); see `load_junk` for presets."""
+        before = np.concatenate([[0], np.cumsum(as_junk_list(preset).flags(self.token))])
+        counts: NDArray[np.int64] = before[self.offsets[1:]] - before[self.offsets[:-1]]
+        return counts
+
+    def junk_share(self, preset: str | JunkList = DEFAULT) -> NDArray[np.float64]:
         """Return, for every feature, the share of its top tokens that are junk, shape (F,); 0 without tokens."""
-        junk = np.fromiter((is_junk(token) for token in self.token), dtype=np.int64, count=len(self.token))
-        before = np.concatenate([[0], np.cumsum(junk)])
-        junk_tokens = before[self.offsets[1:]] - before[self.offsets[:-1]]
-        share: NDArray[np.float64] = junk_tokens / np.maximum(np.diff(self.offsets), 1)
+        share: NDArray[np.float64] = self.junk_counts(preset) / np.maximum(np.diff(self.offsets), 1)
         return share
 
     def to_arrow(self) -> pyarrow.Table:
@@ -115,37 +130,15 @@ class Labels:
         )
 
 
-def top_positions(acts: Activations, k: int = 5) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Find the tokens on which every feature fires most, all features in one pass.
-
-    Parameters
-    ----------
-    acts : FeatureActivations or ActivationShards
-    k : int
-        Tokens a feature.
-
-    Returns
-    -------
-    positions : ndarray of int64, shape (F, k)
-        Rows of ``acts``, largest activation first, the earlier row first on ties; -1 where a feature has fewer
-        than k positive activations. An activation of 0 is never a top position.
-    values : ndarray of float32, shape (F, k)
-        Their activations; 0 beside a -1.
-    """
-    _checks.integer("k", k, minimum=1)
-    if isinstance(acts, FeatureActivations):
-        return core_top_positions(acts.indptr, acts.indices, acts.values, acts.n_features, k)
-    best, most = np.full((acts.n_features, k), -1), np.zeros((acts.n_features, k), dtype=np.float32)
-    for shard, start in zip(acts, acts.offsets, strict=False):
-        positions, values = core_top_positions(shard.indptr, shard.indices, shard.values, shard.n_features, k)
-        best = np.hstack([best, np.where(positions >= 0, positions + start, -1)])
-        most = np.hstack([most, values])
-        order = np.argsort(-most, axis=1, kind="stable")[:, :k]  # on ties what stood, from an earlier shard
-        best, most = (np.take_along_axis(columns, order, axis=1) for columns in (best, most))
-    return best, most
-
-
-def top_contexts(acts: Activations, corpus: Corpus, k: int = 5, window: int = 5) -> Labels:
+def top_contexts(
+    acts: Activations,
+    corpus: Corpus,
+    k: int = 5,
+    window: int = 5,
+    *,
+    unit: str = "tokens",
+    one_per_document: bool = False,
+) -> Labels:
     """Label every feature with its top activating tokens and their contexts.
 
     Parameters
@@ -157,39 +150,74 @@ def top_contexts(acts: Activations, corpus: Corpus, k: int = 5, window: int = 5)
     k : int
         Tokens a feature.
     window : int
-        Tokens of context on each side; never beyond the document.
+        Context on each side; never beyond the document.
+    unit : {"tokens", "words"}
+        What the window counts. Words stand between white space and are never cut; the word that the token is part of is
+        there whole and counts as none.
+    one_per_document : bool
+        Take the strongest token of a document only.
     """
-    _checks.integer("window", window, minimum=0)
-    if acts.document_ids is None or acts.positions is None:
-        raise ValueError("acts must carry document_ids and positions, got none; capture them from the corpus")
-    rows, values = top_positions(acts, k)
-    found = rows >= 0
-    documents, positions = acts.document_ids[rows[found]], acts.positions[rows[found]]
-    texts = [_window(corpus, d, p, window) for d, p in zip(documents.tolist(), positions.tolist(), strict=True)]
-    left, token, right = (list(column) for column in zip(*texts, strict=True)) if texts else ([], [], [])
-    offsets = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
-    return Labels(offsets, values[found], token, left, right, documents, positions, top_token_texts(acts, corpus))
+    cut = _Cut(acts, corpus, window, unit)
+    return cut.labels(*top_positions(acts, k, one_per_document=one_per_document))
 
 
-def _window(corpus: Corpus, document: int, position: int, window: int) -> tuple[str, str, str]:
-    text, spans = corpus.texts[document], corpus.document_offsets[document]
-    start, end = spans[position]
-    first = spans[max(position - window, 0)][0]
-    last = spans[min(position + window, len(spans) - 1)][1]
-    return text[first:start], text[start:end], text[end:last]
+def sample_contexts(
+    acts: Activations,
+    corpus: Corpus,
+    k: int = 5,
+    bands: int = 5,
+    window: int = 5,
+    *,
+    unit: str = "tokens",
+    one_per_document: bool = False,
+    seed: int = 0,
+) -> Labels:
+    """Label every feature with tokens drawn from bands of its activations, see `sample_positions`.
+
+    Look at them beside the top ones; junk and shared words are asked of these, not of a sample.
+
+    Parameters
+    ----------
+    acts, corpus, window, unit
+        See `top_contexts`.
+    k, bands, one_per_document, seed
+        See `sample_positions`: k tokens a feature and band.
+    """
+    cut = _Cut(acts, corpus, window, unit)
+    rows, values = sample_positions(acts, k, bands, one_per_document=one_per_document, seed=seed)
+    return cut.labels(rows.reshape(acts.n_features, -1), values.reshape(acts.n_features, -1))
 
 
-def is_junk(token: str) -> bool:
-    """Say whether a token carries no concept: blank, line break, punctuation or a special token (data/junk.toml)."""
-    stripped = token.strip()
-    characters, tokens = _junk()
-    return stripped in tokens or all(character in characters for character in stripped)
+class _Cut:
+    """Cuts tokens out of a corpus, with the window around them."""
 
+    def __init__(self, acts: Activations, corpus: Corpus, window: int, unit: str) -> None:
+        self._window = _checks.integer("window", window, minimum=0)
+        self._unit = _checks.choice("unit", unit, UNITS)
+        if acts.document_ids is None or acts.positions is None:
+            raise ValueError("acts must carry document_ids and positions, got none; capture them from the corpus")
+        self._acts, self._corpus = acts, corpus
+        self._documents, self._positions = acts.document_ids, acts.positions
+        self._words: dict[int, WordWindows] = {}
 
-@cache
-def _junk() -> tuple[frozenset[str], frozenset[str]]:
-    import tomllib
-    from importlib import resources
+    def labels(self, rows: NDArray[np.int64], values: NDArray[np.float32]) -> Labels:
+        """Return labels of rows and activations (F, k), where -1 is no row."""
+        found = rows >= 0
+        documents, positions = self._documents[rows[found]], self._positions[rows[found]]
+        texts = [self._context(*place) for place in zip(documents.tolist(), positions.tolist(), strict=True)]
+        left, token, right = (list(column) for column in zip(*texts, strict=True)) if texts else ([], [], [])
+        offsets = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
+        top_token = top_token_texts(self._acts, self._corpus)
+        return Labels(offsets, values[found], token, left, right, documents, positions, top_token)
 
-    lists = tomllib.loads((resources.files("analogue") / "data" / "junk.toml").read_text(encoding="utf-8"))
-    return frozenset(lists["characters"]), frozenset(lists["tokens"])
+    def _context(self, document: int, position: int) -> tuple[str, str, str]:
+        text, spans = self._corpus.texts[document], self._corpus.document_offsets[document]
+        start, end = spans[position]
+        if self._unit == "tokens":
+            first = spans[max(position - self._window, 0)][0]
+            last = spans[min(position + self._window, len(spans) - 1)][1]
+        else:
+            if document not in self._words:
+                self._words[document] = WordWindows(text)
+            first, last = self._words[document].around(start, end, self._window)
+        return text[first:start], text[start:end], text[end:last]

@@ -7,6 +7,8 @@ from typing import Any
 
 from . import _checks, filters
 from .given import GIVEN
+from .junk import check_rule
+from .junk_lists import DEFAULT, load_junk
 from .labels import Labels
 from .matching import METRICS
 from .nulls import NULLS
@@ -74,8 +76,12 @@ class Settings:
         else the plain one, whatever ``metric`` and ``by``.
     min_correlation_given_token : float or None
         The least correlation given the token's identity.
-    junk : {"majority", "any", "off"}
+    junk : {"majority", "any", "off"} or int
         The junk rule, see `filters.junk`.
+    junk_preset : str
+        What is junk: names of presets and sets with commas between, see `load_junk`.
+    shared_words : int
+        The least number of top words that both features of a pair have, see `filters.shared_word`; 0: none are asked.
     null : {"auto", "siblings", "one-per-token", "pairing", "stratified", "shift", "subset"}
         The null hypothesis, see `permutation_test`; "auto" takes the one that fits the pairs, see `choose_null`. The
         strata are fifths of the pairs by the firing rate of their B feature, the groups in them siblings. For the last
@@ -117,7 +123,9 @@ class Settings:
     min_correlation: float | None = 0.1
     max_correlation: float | None = None
     min_correlation_given_token: float | None = None
-    junk: str = "majority"
+    junk: str | int = "majority"
+    junk_preset: str = DEFAULT
+    shared_words: int = 0
     null: str = AUTO
     method: str = "permutation"
     measures: tuple[str, ...] = PANEL
@@ -145,7 +153,7 @@ class Settings:
         if self.given is not None and (self.metric != "pearson" or self.by == "directions"):
             raise ValueError(f"given needs metric=pearson and by=activations, got {self.metric} and {self.by}")
         self._check_rule()
-        _checks.choice("junk", self.junk, (*filters.JUNK_RULES, "off"))
+        self._check_words()
         _checks.integer("min_activations", self.min_activations, minimum=1)
         for name in ("min_correlation", "max_correlation", "min_correlation_given_token"):
             _checks.number_or_none(name, getattr(self, name))
@@ -153,6 +161,13 @@ class Settings:
         if self.one_to_one is not None:
             _checks.choice("one_to_one", self.one_to_one, filters.ONE_TO_ONE)
         self._check_scores()
+
+    def _check_words(self) -> None:
+        check_rule("junk", self.junk, "off")
+        load_junk(self.junk_preset)
+        if self.junk == "off" and self.junk_preset != DEFAULT:
+            raise ValueError(f"junk_preset needs a junk rule, got {self.junk_preset} with junk=off")
+        _checks.integer("shared_words", self.shared_words, minimum=0)
 
     def _check_scores(self) -> None:
         if self.null in _ELSEWHERE:
@@ -252,7 +267,7 @@ class Settings:
         return {"rule": self.pairs, "k": self.capacity, "direction": self.direction}
 
     def filters(self, labels_a: Labels, labels_b: Labels, *, bands: bool = True) -> list[Filter]:
-        """Return the filters in their order: multiplicity, one-to-one, correlation bands (if wanted), junk."""
+        """Return the filters in their order: multiplicity, one-to-one, correlation bands (if wanted), junk, words."""
         stages = []
         if self.min_multiplicity is not None or self.max_multiplicity is not None:
             for side in self._hub_sides:
@@ -265,7 +280,9 @@ class Settings:
         if bands and self.min_correlation_given_token is not None:
             stages.append(filters.correlation(self.min_correlation_given_token, of="given_token"))
         if self.junk != "off":
-            stages.append(filters.junk(labels_a, labels_b, self.junk))
+            stages.append(filters.junk(labels_a, labels_b, self.junk, self.junk_preset))
+        if self.shared_words:
+            stages.append(filters.shared_word(labels_a, labels_b, self.shared_words))
         return stages
 
     def _correlation_band(self) -> Filter:
