@@ -8,6 +8,7 @@ __all__ = [
     "__version__",
     "assignment",
     "best_partners",
+    "keyword_hits",
     "mantel_dots",
     "pair_correlations",
     "scatter_ceiling",
@@ -97,6 +98,14 @@ def top_positions(
     n_features: int,
     k: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
+def keyword_hits(
+    offsets: NDArray[np.int64],
+    left: list[str],
+    token: list[str],
+    right: list[str],
+    groups: list[tuple[str, list[str], bool, bool]],
+    scope: str,
+) -> list[NDArray[np.int64]]: ...
 def mantel_dots(
     x: NDArray[np.float64], y: NDArray[np.float64], permutations: NDArray[np.int64]
 ) -> NDArray[np.float64]: ...
