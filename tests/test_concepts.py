@@ -324,7 +324,12 @@ def test_suggest():
     contexts = [
         [("the ", "café", ""), ("the ca", "fé", "."), ("", " day", ""), ("", "...", "")],
         [("", "Cafe\u0301", "'s"), ("", "1946", ""), ("", "\n", "harbour"), ("cut", "off", " and")],
-        [("", "har", "bour's end"), ("", " second", "")],
+        [
+            ("", "har", "bour's end"),
+            ("", " second", ""),
+            ("", " The", ""),
+            ("", "don\N{RIGHT SINGLE QUOTATION MARK}t", ""),
+        ],
         [],
     ]
     rows = Concepts.load("calendar").suggest(labels_of(contexts), n=5).to_pylist()

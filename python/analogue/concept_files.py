@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +52,8 @@ def shipped() -> dict[str, Definition]:
 
 @cache
 def _shipped() -> tuple[tuple[str, Definition], ...]:
+    from importlib import resources
+
     folder = resources.files("analogue") / "data" / "concepts"
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
     found = [parse(file.read_text(encoding="utf-8"), file.name) for file in files]
@@ -94,6 +94,8 @@ def _files(path: Path) -> Iterator[Path]:
 
 def parse(text: str, source: str) -> Definition:
     """Return what the text of a concept file says; a mistake is a ValueError that names the file and the line."""
+    import tomllib
+
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -156,7 +156,8 @@ class Concepts:
     def suggest(self, labels: Labels, n: int = 20) -> pyarrow.Table:
         """Propose the words that most features fire on and no concept has.
 
-        Words that a concept had removed are not proposed again, nor are numerals and junk.
+        Words that a concept had removed are not proposed again, nor are numerals, junk, and the function words of
+        English (data/function_words.toml).
 
         Returns
         -------
@@ -187,7 +188,9 @@ class Concepts:
         return explain_feature(labels, self.concepts, int(feature), where)
 
     def random_control(self, labels: Labels, n: int, seed: int = 0) -> Concept:
-        """Draw a control: ``n`` words that features fire on and that none of these concepts has or had.
+        """Draw a control: ``n`` words that features fire on and that none of these concepts has or had removed.
+
+        They are drawn from what `suggest` would propose, whatever their number of features.
 
         Raises
         ------
@@ -217,6 +220,7 @@ class Concepts:
     def _new_words(self, labels: Labels) -> dict[str, tuple[int, int]]:
         """Count features and contexts of the label words that are in no concept, removed words included."""
         known = {word.casefold() for concept in self for word in (*concept.words, *concept.removed)}
+        known |= _function_words()
         contexts: Counter[str] = Counter()
         features: Counter[str] = Counter()
         for feature in range(labels.n_features):
@@ -248,6 +252,15 @@ def _word_pattern() -> re.Pattern[str]:
     marks = "".join(mark for mark in map(chr, range(0x300, 0x20000)) if unicodedata.category(mark).startswith("M"))
     run = rf"(?:[^\W_]+|[{re.escape(marks)}]+)+"
     return re.compile(rf"{run}(?:['\N{{RIGHT SINGLE QUOTATION MARK}}](?![sS]\b){run})*")
+
+
+@cache
+def _function_words() -> frozenset[str]:
+    import tomllib
+    from importlib import resources
+
+    text = (resources.files("analogue") / "data" / "function_words.toml").read_text(encoding="utf-8")
+    return frozenset(tomllib.loads(text)["words"])
 
 
 def _beside(definitions: dict[str, Definition], own: Iterable[Definition]) -> dict[str, Definition]:
