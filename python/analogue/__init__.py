@@ -9,6 +9,8 @@ from .activations import FeatureActivations as FeatureActivations
 from .capture import capture as capture
 from .compare import scores_by_multiplicity as scores_by_multiplicity
 from .comparison import Comparison as Comparison
+from .concept import Concept as Concept
+from .concepts import Concepts as Concepts
 from .corpus import Corpus as Corpus
 from .dictionaries import Dictionary as Dictionary
 from .dictionaries import load_dictionary as load_dictionary
