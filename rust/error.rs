@@ -24,6 +24,9 @@ pub enum Error {
     /// A row that is no permutation.
     #[error("permutations must hold each of 0..{n} once in every row, row {row} has {got}")]
     Permutation { n: usize, row: usize, got: String },
+    /// A keyword that cannot be looked for.
+    #[error("keyword {keyword:?} of group {group:?} {reason}")]
+    Keyword { keyword: String, group: String, reason: String },
 }
 
 #[cfg(feature = "python")]

@@ -1,7 +1,7 @@
-//! The counting core of `analogue`: sparse-exact Pearson correlation, top positions and rank permutations.
+//! The counting core of `analogue`: sparse-exact Pearson correlation, top positions, rank permutations and keywords.
 //!
-//! Nothing here knows Python, tokens or models: ids and offsets in, ids and numbers out. [`python`] is the only
-//! file that sees `PyO3`, behind the feature of that name. Every result is the same for any number of threads.
+//! Nothing here knows Python or models: ids and offsets in, ids and numbers out, and texts only where keywords are
+//! looked for. [`python`] is the only file that sees `PyO3`, behind the feature of that name. Every result is the same for any number of threads.
 
 mod accumulator;
 mod assignment;
@@ -17,7 +17,9 @@ mod gather;
 mod given;
 mod groups;
 mod gustavson;
+mod keywords;
 mod ledger;
+mod lexicon;
 mod lines;
 mod metric;
 mod moments;
@@ -37,10 +39,13 @@ mod side;
 mod sparse;
 mod stream;
 mod task;
+mod words;
 
 pub use assignment::assignment;
 pub use correlation::{BestPartners, Search, best_partners};
 pub use error::Error;
+pub use keywords::{Contexts, KeywordHits, keyword_hits};
+pub use lexicon::{KeywordGroup, Scope};
 pub use metric::Metric;
 pub use pairs::pair_correlations;
 pub use ranks::mantel_dots;

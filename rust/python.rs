@@ -7,19 +7,21 @@ use numpy::ndarray::Array2;
 use numpy::{Element, IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::{Bands, BestPartners, Csr, Error, Metric, Search, Streamed};
+use crate::{Bands, BestPartners, Contexts, Csr, Error, KeywordGroup, Metric, Scope, Search, Streamed};
 
 type Ids<'py> = Bound<'py, PyArray2<i64>>;
 type Correlations<'py> = Bound<'py, PyArray2<f64>>;
+type Column<'py> = Bound<'py, PyArray1<i64>>;
 
 #[pymodule]
 mod _core {
     #[pymodule_export]
     use super::{
-        Stream, assignment, band_positions, best_partners, mantel_dots, pair_correlations, scatter_ceiling,
-        top_positions,
+        Stream, assignment, band_positions, best_partners, keyword_hits, mantel_dots, pair_correlations,
+        scatter_ceiling, top_positions,
     };
 
     #[pymodule_export]
@@ -234,6 +236,28 @@ fn band_positions<'py>(
     let found = detached(py, || crate::band_positions(side.csr()?, k, bands, documents))?;
     let width = bands.count * k;
     Ok((table(py, found.positions, width), table(py, found.values, width)))
+}
+
+/// Feature, group, keyword and number of the feature's contexts that hold it, for groups of (name, keywords, case
+/// sensitive, regex) and a scope of "token", "word", "window" or "phrase".
+#[pyfunction]
+fn keyword_hits<'py>(
+    py: Python<'py>,
+    offsets: PyReadonlyArray1<'py, i64>,
+    left: Vec<PyBackedStr>,
+    token: Vec<PyBackedStr>,
+    right: Vec<PyBackedStr>,
+    groups: Vec<(String, Vec<String>, bool, bool)>,
+    scope: &str,
+) -> PyResult<[Column<'py>; 4]> {
+    let offsets = slice("", "offsets", &offsets)?;
+    let contexts = Contexts { offsets, left: &left, token: &token, right: &right };
+    let groups: Vec<KeywordGroup> = groups
+        .into_iter()
+        .map(|(name, keywords, case_sensitive, regex)| KeywordGroup { name, keywords, case_sensitive, regex })
+        .collect();
+    let hits = detached(py, || crate::keyword_hits(contexts, &groups, Scope::named(scope)?))?;
+    Ok([hits.feature, hits.group, hits.keyword, hits.contexts].map(|column| column.into_pyarray(py)))
 }
 
 /// For every permutation p the sum over i < j of x[i, j] y[p[i], p[j]].

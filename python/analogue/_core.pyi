@@ -9,6 +9,7 @@ __all__ = [
     "assignment",
     "band_positions",
     "best_partners",
+    "keyword_hits",
     "mantel_dots",
     "pair_correlations",
     "scatter_ceiling",
@@ -110,6 +111,14 @@ def band_positions(
     turns: NDArray[np.uint32],
     document_ids: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
+def keyword_hits(
+    offsets: NDArray[np.int64],
+    left: list[str],
+    token: list[str],
+    right: list[str],
+    groups: list[tuple[str, list[str], bool, bool]],
+    scope: str,
+) -> list[NDArray[np.int64]]: ...
 def mantel_dots(
     x: NDArray[np.float64], y: NDArray[np.float64], permutations: NDArray[np.int64]
 ) -> NDArray[np.float64]: ...
