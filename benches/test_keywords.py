@@ -125,4 +125,4 @@ def test_keywords_beat_aho_corasick_over_the_joined_contexts(world, benchmark):
         f"\nwindow {median(seconds['window']):.3f} s, word {median(seconds['word']):.3f} s, "
         f"Aho-Corasick {median(rival_seconds):.3f} s: {ratio:.1f}x (5)"
     )
-    assert ratio >= 3
+    assert ratio >= 3  # ours takes two threads, the rival one: on a busy machine half the ratio is left

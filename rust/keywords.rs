@@ -39,11 +39,11 @@ pub struct KeywordHits {
 /// Columns of different lengths, offsets that do not rise from 0 to the number of rows, a keyword without a letter or
 /// digit (unless tokens are looked at), a regular expression that is none.
 pub fn keyword_hits<S: AsRef<str> + Sync>(
-    contexts: Contexts<S>,
+    contexts: &Contexts<S>,
     groups: &[KeywordGroup],
     scope: Scope,
 ) -> Result<KeywordHits, Error> {
-    let Contexts { offsets, left, token, right } = contexts;
+    let &Contexts { offsets, left, token, right } = contexts;
     for (name, column) in [("left", left), ("right", right)] {
         if column.len() != token.len() {
             let what = format!("{name} and token");
@@ -253,7 +253,7 @@ mod tests {
         let contexts = Contexts { offsets: &offsets, left: &around, token: &token, right: &around };
         let keywords = vec!["Man".into(), "sand".into()];
         let group = KeywordGroup { name: "group".into(), keywords, case_sensitive: false, regex: false };
-        let find = || keyword_hits(contexts, std::slice::from_ref(&group), Scope::Word).unwrap();
+        let find = || keyword_hits(&contexts, std::slice::from_ref(&group), Scope::Word).unwrap();
         let [one, three] = [1, 3].map(|threads| naive::with_threads(threads, find));
         assert_eq!(one, three);
         assert_eq!(one.contexts.iter().sum::<i64>(), 3 * 800);

@@ -256,7 +256,7 @@ fn keyword_hits<'py>(
         .into_iter()
         .map(|(name, keywords, case_sensitive, regex)| KeywordGroup { name, keywords, case_sensitive, regex })
         .collect();
-    let hits = detached(py, || crate::keyword_hits(contexts, &groups, Scope::named(scope)?))?;
+    let hits = detached(py, || crate::keyword_hits(&contexts, &groups, Scope::named(scope)?))?;
     Ok([hits.feature, hits.group, hits.keyword, hits.contexts].map(|column| column.into_pyarray(py)))
 }
 

@@ -32,42 +32,54 @@ enum Class {
 /// backslash and an n is a break. A replacement character is what is left of a character that a token splits: it
 /// belongs to the word, which is then none that a keyword names.
 pub fn scan(text: &str, words: &mut Vec<Word>) {
-    let mut characters = text.char_indices().peekable();
+    let bytes = text.as_bytes();
     let mut open: Option<(usize, Class)> = None; // where the word began, and the class of its last letter
     let close = |open: &mut Option<(usize, Class)>, end: usize, words: &mut Vec<Word>| {
         words.extend(open.take().map(|(start, _)| Word { start, end }));
     };
-    while let Some((at, character)) = characters.next() {
-        match class(character) {
-            kind @ (Class::Letter | Class::Digit) => match &mut open {
-                Some((_, last)) if *last != Class::Alone => *last = kind,
-                _ => {
-                    close(&mut open, at, words);
-                    open = Some((at, kind));
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let (kind, size) = match ASCII.get(byte as usize) {
+            Some(&kind) => (kind, 1),
+            None => text[at..].chars().next().map_or((Class::Other, 1), |next| (class(next), next.len_utf8())),
+        };
+        let mut next = at + size;
+        match kind {
+            Class::Letter | Class::Digit => {
+                match &mut open {
+                    Some((_, last)) if *last != Class::Alone => *last = kind,
+                    _ => {
+                        close(&mut open, at, words);
+                        open = Some((at, kind));
+                    }
                 }
-            },
+                if kind == Class::Letter {
+                    next += bytes[next..].iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+                }
+            }
             Class::Alone => {
                 close(&mut open, at, words);
                 open = Some((at, Class::Alone));
             }
             Class::Mark if open.is_none() && at == 0 => open = Some((0, Class::Letter)), // of a character cut off
             Class::Mark => {}
-            Class::Apostrophe if joins(&open, text, at + character.len_utf8()) => {}
-            Class::Point if matches!(open, Some((_, Class::Digit))) && next_is(text, at + 1, Class::Digit) => {}
+            Class::Apostrophe if joins(open, text, next) => {}
+            Class::Point if matches!(open, Some((_, Class::Digit))) && next_is(text, next, Class::Digit) => {}
             Class::Apostrophe | Class::Point | Class::Other => {
                 close(&mut open, at, words);
-                if character == '\\' {
-                    while characters.next_if(|&(_, next)| next == '\\').is_some() {}
-                    characters.next_if(|&(_, next)| next == 'n');
+                if byte == b'\\' {
+                    next += bytes[next..].iter().take_while(|byte| **byte == b'\\').count();
+                    next += usize::from(bytes.get(next) == Some(&b'n'));
                 }
             }
         }
+        at = next;
     }
     close(&mut open, text.len(), words);
 }
 
 /// Whether an apostrophe stands inside a word that goes on at `next`; before a final s it does not.
-fn joins(open: &Option<(usize, Class)>, text: &str, next: usize) -> bool {
+fn joins(open: Option<(usize, Class)>, text: &str, next: usize) -> bool {
     let mut rest = text[next..].chars();
     let first = rest.next();
     open.is_some_and(|(_, last)| last != Class::Alone)
@@ -83,14 +95,28 @@ fn continues(character: char) -> bool {
     matches!(class(character), Class::Letter | Class::Digit | Class::Mark)
 }
 
+const ASCII: [Class; 128] = {
+    let mut classes = [Class::Other; 128];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        classes[byte as usize] = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' => Class::Letter,
+            b'0'..=b'9' => Class::Digit,
+            b'\'' => Class::Apostrophe,
+            b'.' | b',' => Class::Point,
+            _ => Class::Other,
+        };
+        byte += 1;
+    }
+    classes
+};
+
 fn class(character: char) -> Class {
     match character {
-        'a'..='z' | 'A'..='Z' | char::REPLACEMENT_CHARACTER => Class::Letter,
-        '0'..='9' => Class::Digit,
-        '\'' | '’' => Class::Apostrophe,
-        '.' | ',' => Class::Point,
+        '\0'..='\x7f' => ASCII[character as usize],
+        '’' => Class::Apostrophe,
+        char::REPLACEMENT_CHARACTER => Class::Letter,
         '\u{200c}' | '\u{200d}' => Class::Mark,
-        '\0'..='\x7f' => Class::Other,
         _ if is_combining_mark(character) => Class::Mark,
         _ if !character.is_alphanumeric() => Class::Other,
         '\u{0e00}'..='\u{0eff}'
