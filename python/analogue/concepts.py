@@ -18,8 +18,8 @@ from . import _checks
 from .concept import Concept
 from .concept_explanation import ConceptExplanation, by_context, explain_feature
 from .concept_files import Definition, read, resolve, shipped
-from .keywords import Where, keyword_hits
 from .junk_lists import is_junk
+from .keywords import Where, keyword_hits
 from .labels import Labels
 
 if TYPE_CHECKING:
