@@ -7,20 +7,11 @@ import numpy as np
 
 from analogue.nulls.analytic import closed_form, distrust
 from analogue.similarity import MEASURES
+from test_svcca_null import textbook_svcca
 
 N, DX, DY = 4000, 512, 768
 PERMUTATIONS = 3
 FEWEST = 100  # permutations of the original's null above 100 features
-
-
-def textbook_svcca(x, y, variance=0.99):
-    """Centre, SVD, keep, SVD of the product of both bases."""
-    bases = []
-    for rows in (x, y):
-        u, s, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
-        share = np.cumsum(s**2) / np.sum(s**2)
-        bases.append(u[:, : np.searchsorted(share, variance) + 1])
-    return np.linalg.svd(bases[0].T @ bases[1], compute_uv=False).mean()
 
 
 def test_closed_form_of_svcca_beats_permutations(benchmark):

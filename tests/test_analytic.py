@@ -11,6 +11,7 @@ from scipy.integrate import quad
 from scipy.stats import norm, pearson3
 
 from analogue.nulls.analytic import (
+    CLOSED_MEASURES,
     cca_r2_moments,
     closed_form,
     distrust,
@@ -302,3 +303,9 @@ S = symmetric(9, 0)
 def test_bad_input_is_one_sentence(function, arguments, message):
     with pytest.raises(ValueError, match=message):
         function(*arguments)
+
+
+def test_the_measures_that_are_said_to_have_a_closed_form_are_those_that_have_one():
+    x, y = np.random.default_rng(0).standard_normal((2, 40, 5))
+    having = {name for name, measure in MEASURES.items() if closed_form(measure.prepare(x, y)) is not None}
+    assert set(CLOSED_MEASURES) == having

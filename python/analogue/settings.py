@@ -11,7 +11,7 @@ from .junk import check_rule
 from .junk_lists import DEFAULT, load_junk
 from .labels import Labels
 from .matching import METRICS
-from .nulls import NULLS
+from .nulls import CLOSED_MEASURES, CLOSED_NULLS, NULLS
 from .nulls.permutations import METHODS, ORIGINAL
 from .pairs import Filter
 from .rules import DIRECTIONS, RULES
@@ -30,10 +30,7 @@ _ELSEWHERE = {
     "rematched": "it is in Python, analogue.rematch.rematched",
     "pair-subset": "it is in Python, analogue.rematch.pair_subset",
 }
-# The nulls whose rows move one by one, for which closed forms hold.
-_CLOSED_FORMS = (AUTO, "pairing", "one-per-token")
-# The measures with closed moments, which "shift" compares through.
-_STUDENTISED = ("rsa", "cka", "cka_biased", "cca_r2", "svcca", "svcca_capped")
+_CLOSED_FORMS = (AUTO, *CLOSED_NULLS)
 # The sides whose features may have many pairs under a rule; under "capacity" it depends on the direction.
 _HUBS = {"b_to_a": ("a",), "a_to_b": ("b",), "union": ("a", "b"), "mutual": (), "assignment": ()}
 
@@ -207,9 +204,9 @@ class Settings:
         if self.convergence:
             needs.append("no convergence, got convergence=True")
         if self.null == "shift":
-            others = [measure for measure in self.measures if measure not in _STUDENTISED]
+            others = [measure for measure in self.measures if measure not in CLOSED_MEASURES]
             if others:
-                needs.append(f"measures with closed moments ({', '.join(_STUDENTISED)}), got {', '.join(others)}")
+                needs.append(f"measures with closed moments ({', '.join(CLOSED_MEASURES)}), got {', '.join(others)}")
             if self._bands:
                 bands = ", ".join(f"{name}={value:g}" for name, value in self._bands.items())
                 needs.append(

@@ -1,5 +1,7 @@
 """What a score would be if nothing were shared: nulls, p-values, calibrated scores."""
 
+from .analytic import CLOSED_MEASURES as CLOSED_MEASURES
+from .analytic import CLOSED_NULLS as CLOSED_NULLS
 from .definitions import NULLS as NULLS
 from .definitions import RATE_ADJUSTED as RATE_ADJUSTED
 from .definitions import Null as Null

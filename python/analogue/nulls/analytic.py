@@ -16,6 +16,8 @@ from .moments import mantel_moments as mantel_moments
 from .wachter import svcca_moments as svcca_moments
 from .wachter import wachter_moments
 
+CLOSED_NULLS = ("pairing", "one-per-token")  # those that permute all rows alike
+CLOSED_MEASURES = ("rsa", "cka", "cka_biased", "cca_r2", "svcca", "svcca_capped")
 SMALLEST_P = 1e-4  # below it no tail here was ever compared with permutations: print "< 1e-4"
 _SKEWNESS = 1.6
 _CONCENTRATION = 0.02  # twice that, and a true p of .001 is reported as .0005; at 0.2 as .0001, whatever the skewness
@@ -27,7 +29,8 @@ _NORMAL = 1e-5  # skewness below which Pearson's curve is the normal one to ten 
 def closed_form(prepared: Prepared) -> Moments | None:
     """Return the moments of a measure over all row permutations; None for a measure that has no closed form.
 
-    They hold for a null that permutes all rows alike (``pairing``; ``one-per-token`` after its filter).
+    `CLOSED_MEASURES` have one. It holds under `CLOSED_NULLS`, which permute all rows alike (``one-per-token`` after its
+    filter).
     """
     if isinstance(prepared, Mantel):
         return mantel_moments(prepared.a, prepared.b)

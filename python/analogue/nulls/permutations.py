@@ -12,14 +12,13 @@ from .. import _checks
 from ..ops import infer_device
 from ..similarity import MEASURES, Prepared, UndefinedError, paired_rows
 from ..similarity.cca import Subspaces
-from .analytic import closed_form, distrust, tail
+from .analytic import CLOSED_NULLS, closed_form, distrust, tail
 from .definitions import NULLS, RATE_ADJUSTED
 from .groups import Indices, Movable, count_movable, exchangeable
 from .rates import without_rates
 from .score import Score
 
 METHODS = ("permutation", "analytic")
-_CLOSED = ("pairing", "one-per-token")  # nulls that permute all rows alike, for which closed forms hold
 ORIGINAL = "original"
 _BATCH = 32  # permutations drawn at once: enough to keep every core busy, and progress frequent
 
@@ -95,8 +94,8 @@ def permutation_test(
     """
     names = measure_names(measures)
     _checks.choice("null", null, NULLS)
-    if _checks.choice("method", method, METHODS) == "analytic" and null not in _CLOSED:
-        raise ValueError(f"method='analytic' wants null to be one of {', '.join(_CLOSED)}, got {null!r}")
+    if _checks.choice("method", method, METHODS) == "analytic" and null not in CLOSED_NULLS:
+        raise ValueError(f"method='analytic' wants null to be one of {', '.join(CLOSED_NULLS)}, got {null!r}")
     rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
     minimum = _checks.integer("min_pairs", min_pairs, minimum=1)
     place = "cpu" if device == "cpu" else infer_device(device)  # which imports torch

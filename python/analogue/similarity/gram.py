@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._core import mantel_dots
 from .mantel import Mantel
-from .measure import Rows, UndefinedError, varying_rows
+from .measure import Rows, UndefinedError, observed_as_draw, varying_rows
 from .parallel import map_permutations
 
 _MINIMUM_ROWS = 4  # with three, every U-centred matrix is zero
@@ -161,7 +161,7 @@ class Kernels:
     @cached_property
     def observed(self) -> float:
         """The measure on the rows as they are paired; a draw like any other, so the identity ties with it exactly."""
-        return float(self.draws(np.arange(len(self.k), dtype=np.int64)[None])[0])
+        return observed_as_draw(self.draws, len(self.k))
 
     def draws(self, permutations: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the measure on (x, y[p]) for every row p of ``permutations`` (R, n), shape (R,)."""
@@ -197,7 +197,7 @@ class MantelOfRows(Mantel):
     @cached_property
     def observed(self) -> float:
         """The measure on the rows as they are paired; a draw like any other, so the identity ties with it exactly."""
-        return float(self.draws(np.arange(len(self.x), dtype=np.int64)[None])[0])
+        return observed_as_draw(self.draws, len(self.x))
 
     def draws(self, permutations: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the measure on (x, y[p]) for every row p of ``permutations`` (R, n), shape (R,)."""
@@ -236,7 +236,7 @@ class KernelsOfRows(Kernels):
     @cached_property
     def observed(self) -> float:
         """The measure on the rows as they are paired; a draw like any other, so the identity ties with it exactly."""
-        return float(self.draws(np.arange(len(self.x), dtype=np.int64)[None])[0])
+        return observed_as_draw(self.draws, len(self.x))
 
     def draws(self, permutations: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the measure on (x, y[p]) for every row p of ``permutations`` (R, n), shape (R,)."""

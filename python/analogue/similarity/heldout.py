@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
-from .measure import Rows, varying_rows
+from .measure import Rows, observed_as_draw, varying_rows
 from .parallel import map_batches, map_permutations, product_type
 from .principal import Components, check_variance
 from .splits import Predictors, centred, halves
@@ -126,7 +126,7 @@ class _Heldout(ABC):
     @cached_property
     def observed(self) -> float:
         """The measure on the rows as they are paired; a draw like any other, so the identity ties with it exactly."""
-        return float(self.draws(np.arange(len(self.x), dtype=np.int64)[None])[0])
+        return observed_as_draw(self.draws, len(self.x))
 
     @abstractmethod
     def draws(self, permutations: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core import mantel_dots
+from .measure import observed_as_draw
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class Mantel:
     @cached_property
     def observed(self) -> float:
         """The measure on the rows as they are paired; a draw like any other, so the identity ties with it exactly."""
-        return float(self.draws(np.arange(len(self.a), dtype=np.int64)[None])[0])
+        return observed_as_draw(self.draws, len(self.a))
 
     def draws(self, permutations: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the measure on (x, y[p]) for every row p of ``permutations`` (R, n), shape (R,)."""

@@ -41,6 +41,11 @@ class Prepared(Protocol):
         """Return the measure on (x, y[p]) for every row p of ``permutations`` (R, n), shape (R,)."""
 
 
+def observed_as_draw(draws: Callable[[NDArray[np.int64]], NDArray[np.float64]], n: int) -> float:
+    """Return the draw of the identity of n rows: an `observed` that ties with it exactly."""
+    return float(draws(np.arange(n, dtype=np.int64)[None])[0])
+
+
 @dataclass(frozen=True)
 class Measure:
     """A similarity that the nulls know by name.

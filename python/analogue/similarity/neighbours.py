@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
-from .measure import Rows, UndefinedError, varying_rows
+from .measure import Rows, UndefinedError, observed_as_draw, varying_rows
 from .paired import unit_rows
 
 _TIE = 1e-12  # cosines that are closer differ by rounding only
@@ -170,7 +170,7 @@ class Neighbourhoods:
     @cached_property
     def observed(self) -> float:
         """The measure on the rows as they are paired; a draw like any other, so the identity ties with it exactly."""
-        return float(self.draws(np.arange(len(self.x.ids), dtype=np.int64)[None])[0])
+        return observed_as_draw(self.draws, len(self.x.ids))
 
     def draws(self, permutations: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the measure on (x, y[p]) for every row p of ``permutations`` (R, n), shape (R,)."""

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .measure import Rows, UndefinedError, paired_rows
+from .measure import Rows, UndefinedError, observed_as_draw, paired_rows
 
 _KEPT_ROWS = 8192  # up to which all n x n cosines are kept: 512 MiB
 
@@ -73,7 +73,7 @@ class Directions:
     @cached_property
     def observed(self) -> float:
         """The measure on the rows as they are paired; a draw like any other, so the identity ties with it exactly."""
-        return float(self.draws(np.arange(len(self.x), dtype=np.int64)[None])[0])
+        return observed_as_draw(self.draws, len(self.x))
 
     def draws(self, permutations: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the measure on (x, y[p]) for every row p of ``permutations`` (R, n), shape (R,)."""

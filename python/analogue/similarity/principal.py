@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .measure import Rows, UndefinedError, varying_rows
+from .measure import Rows, UndefinedError, observed_as_draw, varying_rows
 
 _MINIMUM_ROWS = 2
 _TIE = 1e-12  # relative gap below which two variances differ by rounding only
@@ -101,7 +101,7 @@ class FirstComponents:
     @cached_property
     def observed(self) -> float:
         """The measure on the rows as they are paired."""
-        return float(self.draws(np.arange(len(self.x), dtype=np.int64)[None])[0])
+        return observed_as_draw(self.draws, len(self.x))
 
     def draws(self, permutations: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the measure on (x, y[p]) for every row p of ``permutations`` (R, n), shape (R,)."""
