@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import report
-from .compare import Progress
-from .comparison import Comparison
-from .grid import Grid
+from .. import report
+from ..compare import Progress
+from ..comparison import Comparison
+from ..grid import Grid
 
 if TYPE_CHECKING:
     from rich.progress import TaskID

@@ -1,99 +1,27 @@
-"""The command line: `analogue demo`, `analogue compare` and `analogue explain`."""
+"""`analogue compare`: two models, their dictionaries and a text; every setting is an option."""
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from . import report
-from .cli_output import finish, print_json, print_tables, progress_bars
-from .comparison import Comparison
-from .corpus import Corpus, same_tokenizer
-from .demo import run_demo
-from .explain import explain
-from .grid import compare, load_comparison
-from .matching import METRICS
-from .nulls.permutations import METHODS, ORIGINAL
-from .rules import RULES
-from .runs import check_target
-from .settings import ASSIGNMENT_TOP, NULL_NAMES, Settings
-from .sides import load_side, shared_context_length
-from .similarity import MEASURES
-
-app = typer.Typer(
-    help="Do two language models represent the same things?",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+from ..corpus import Corpus, same_tokenizer
+from ..grid import compare
+from ..matching import METRICS
+from ..nulls.permutations import METHODS
+from ..rules import RULES
+from ..runs import check_target
+from ..settings import ASSIGNMENT_TOP, NULL_NAMES, Settings
+from ..sides import load_side, shared_context_length
+from ..similarity import MEASURES
+from .options import Device, Json, MaxTokens, NoActivations, Out, Overwrite, Permutations, Seed, permutations_of
+from .output import finish, progress_bars
 
 _DEFAULTS = Settings()
 
-Out = Annotated[Path, typer.Option(help="Run folder to write.")]
-Permutations = Annotated[str, typer.Option(help="Row permutations for every null; original: 100 or 1000.")]
-Seed = Annotated[int, typer.Option(help="Seed of the permutations and of the halves.")]
-MaxTokens = Annotated[int | None, typer.Option(help="Read at most this many tokens.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-NoActivations = Annotated[bool, typer.Option("--no-activations", help="Leave the activations out of the run folder.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that stands at --out.")]
-ExplanationJson = Annotated[
-    bool, typer.Option("--json", help="Print pairs and groups as JSON, and nothing else, to stdout.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print scores and counters as JSON, and nothing else, to stdout.")]
 
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from . import __version__
-
-        print(f"analogue {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Compare the features of two language models."""
-
-
-@app.command("demo")
-def demo_command(
-    out: Out,
-    permutations: Permutations = str(_DEFAULTS.permutations),
-    seed: Seed = _DEFAULTS.seed,
-    max_tokens: MaxTokens = None,
-    device: Device = "auto",
-    no_activations: NoActivations = False,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-) -> None:
-    """Compare the two embedded models at two sites each, and one of them never trained as control."""
-    check_target(out, overwrite=overwrite)
-    settings = Settings(permutations=_permutations(permutations), seed=seed)
-    with progress_bars() as progress:
-        result = run_demo(
-            settings,
-            max_tokens=max_tokens,
-            device=device,
-            arguments={"command": "demo", "max_tokens": max_tokens, "device": device},
-            progress=progress,
-        )
-    finish(result, out, overwrite=overwrite, activations=not no_activations, as_json=as_json)
-    if not as_json:
-        print(
-            "The control is model A as it was before training, with an SAE of its own: it shows what the same\n"
-            "numbers are between models that share nothing but the text."
-        )
-
-
-@app.command("compare")
 def compare_command(
     model_a: Annotated[str, typer.Argument(metavar="MODEL_A", help="A transformers checkpoint: a folder or a hub id.")],
     model_b: Annotated[str, typer.Argument(metavar="MODEL_B", help="The same, for side B.")],
@@ -181,7 +109,7 @@ def compare_command(
     arguments: dict[str, Any] = {
         name: str(value) if isinstance(value, Path) else value for name, value in locals().items()
     }
-    drawn = _permutations(permutations)
+    drawn = permutations_of(permutations)
     arguments |= {"command": "compare", "text": [str(path) for path in text], "permutations": drawn}
     check_target(out, overwrite=overwrite)
     settings = Settings(
@@ -243,45 +171,3 @@ def compare_command(
             progress=progress,
         )
     finish(result, out, overwrite=overwrite, activations=not no_activations, as_json=as_json)
-
-
-@app.command("explain")
-def explain_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, a cell of one, or a grid: then all cells.")],
-    measure: Annotated[str, typer.Option(help=f"The score to explain: {', '.join(MEASURES)}.")] = "cka",
-    top: Annotated[int, typer.Option(help="Pairs, and groups, to list.", min=1)] = 10,
-    as_json: ExplanationJson = False,
-) -> None:
-    """List the pairs, and the groups of alike pairs, that a score hangs on.
-
-    The list of svcca is exact for the 20 pairs of largest influence only, and those of rsa keep the ranks of all pairs.
-    """
-    result = load_comparison(run)
-    comparisons = [result] if isinstance(result, Comparison) else list(result.comparisons.values())
-    explanations = [explain(comparison, measure) for comparison in comparisons]
-    if as_json:
-        found = [explanation.to_dict(top) for explanation in explanations]
-        print_json(found[0] if isinstance(result, Comparison) else {"cells": found})
-    else:
-        print_tables(table for each in explanations for table in report.explanation_tables(each, top))
-
-
-def _permutations(given: str) -> int | str:
-    """Read a number of permutations, or the name of a preset."""
-    if given == ORIGINAL:
-        return given
-    try:
-        return int(given)
-    except ValueError:
-        raise ValueError(f"permutations must be a number or {ORIGINAL}, got {given!r}") from None
-
-
-def main() -> None:
-    """Run the command line; bad input is one sentence on stderr and exit status 2."""
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    try:
-        app()
-    except (ValueError, TypeError, OSError) as error:
-        print(f"analogue: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
