@@ -173,3 +173,28 @@ def test_the_command_line(run):
     assert status == 1
     assert found["problems"][0].startswith("layers.3 explains")
     assert found["reading"]["site"] == "layers.2"
+
+
+def test_compare_stops_where_a_dictionary_stands_wrong_unless_told_to_go_on(sides, corpus):
+    side, _ = sides["model_a"]
+    small = replace(
+        corpus,
+        texts=corpus.texts[:1],
+        names=corpus.names[:1],
+        files={},
+        document_token_ids=(corpus.document_token_ids[0][:1024],),
+        document_offsets=(corpus.document_offsets[0][:1024],),
+    )
+    wrong = an.Side(side.model, {"layers.1": side.dictionaries["layers.2"]}, "A")
+    right = an.Side(side.model, {"layers.2": side.dictionaries["layers.2"]}, "B")
+    with pytest.raises(ValueError, match=r"A layers\.1: layers\.2 explains .*; check=warn goes on all the same"):
+        an.compare(wrong, right, small)
+    settings = an.Settings(permutations=1, measures=("cka",))
+    with pytest.warns(UserWarning, match=r"A layers\.1: layers\.2 explains"):
+        result = an.compare(wrong, right, small, settings, check="warn")
+    inspections = result.provenance["inspections"]
+    assert inspections["a"]["problems"]
+    assert not inspections["b"]["problems"]
+    assert an.compare(wrong, right, small, settings, check="off").provenance["inspections"] == {}
+    with pytest.raises(ValueError, match="check must be one of"):
+        an.compare(wrong, right, small, check="loud")
