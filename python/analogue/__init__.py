@@ -21,6 +21,8 @@ from .explain import explain as explain
 from .grid import Grid as Grid
 from .grid import compare as compare
 from .grid import load_comparison as load_comparison
+from .inspect import Inspection as Inspection
+from .inspect import inspect as inspect
 from .junk_lists import JunkList as JunkList
 from .junk_lists import load_junk as load_junk
 from .labels import Labels as Labels

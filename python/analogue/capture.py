@@ -112,7 +112,7 @@ def capture(
     check_model(model)
     _check_dictionaries(sites)
     modules = {site: find_module(model, site) for site in sites}
-    _check_corpus(model, corpus)
+    check_corpus(model, corpus)
     batch = _checks.integer("batch_size", batch_size, minimum=1) if batch_size is not None else _batch_size(corpus)
     place = infer_device(device)
     if not hasattr(model, "hf_device_map"):
@@ -219,7 +219,8 @@ def _check_dictionaries(sites: Any) -> None:
         raise ValueError("sites must hold at least one site with its dictionary, got none")
 
 
-def _check_corpus(model: PreTrainedModel, corpus: Corpus) -> None:
+def check_corpus(model: PreTrainedModel, corpus: Corpus) -> None:
+    """Refuse what is no corpus, keeps no token, or does not fit the model."""
     if not isinstance(corpus, Corpus):
         raise TypeError(f"corpus must be a Corpus, got {type(corpus).__name__}")
     if not corpus.n_kept:

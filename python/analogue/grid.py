@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from . import _checks
 from .capture import capture
 from .cells import cell_records, record_schema
 from .compare import Progress, compare_spaces
@@ -15,12 +17,15 @@ from .comparison import Comparison
 from .corpus import Corpus
 from .directions import rows_in_common
 from .files import write_json
+from .inspect import inspect_all
 from .labels import top_contexts
 from .provenance import run_record
 from .runs import GRID_FORMAT, MANIFEST, new_run, open_run, seal, versions
 from .settings import Settings, settings_or_default
 from .sides import Side
 from .spaces import FeatureSpace, relocated
+
+CHECKS = ("stop", "warn", "off")
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +145,7 @@ def compare(
     corpus: Corpus,
     settings: Settings | None = None,
     *,
+    check: str = "stop",
     batch_size: int | None = None,
     device: str = "auto",
     arguments: Mapping[str, Any] | None = None,
@@ -155,6 +161,9 @@ def compare(
         The text.
     settings : Settings, optional
         Pairing rule, filters, measures and null.
+    check : {"stop", "warn", "off"}
+        What follows where a dictionary seems to be at the wrong site or to be fed with something else than in training,
+        see `inspect`: no comparison, a warning, or it is not looked at.
     batch_size, device
         See `capture`.
     arguments : mapping, optional
@@ -166,12 +175,18 @@ def compare(
     -------
     Comparison or Grid
         A Grid when a side has several sites.
+
+    Raises
+    ------
+    ValueError
+        If ``check`` is "stop" and `inspect` finds a problem.
     """
     grid = compare_grid(
         side_a,
         side_b,
         corpus,
         settings,
+        check=check,
         batch_size=batch_size,
         device=device,
         arguments=arguments,
@@ -187,6 +202,7 @@ def compare_grid(
     settings: Settings | None = None,
     *,
     control: Side | None = None,
+    check: str = "stop",
     batch_size: int | None = None,
     device: str = "auto",
     arguments: Mapping[str, Any] | None = None,
@@ -195,20 +211,41 @@ def compare_grid(
     """Compare as `compare` does, and a control that should share nothing with side B: its first site with B's first."""
     sides = {"a": side_a, "b": side_b} | ({} if control is None else {"control": control})
     settings = settings_or_default(settings)
+    _checks.choice("check", check, CHECKS)
     if settings.by == "directions":
         _refuse_other_spaces([side for key, side in sides.items() if key != "b"], side_b)
+    inspections = {key: _inspected(side, corpus, check, device) for key, side in sides.items()}
     spaces = {key: _spaces(side, corpus, batch_size, device, f"model {key}", progress) for key, side in sides.items()}
     arguments = arguments or {}
 
     def compared(key: str, role: str, space_a: FeatureSpace, space_b: FeatureSpace) -> Comparison:
         sites = {"a": space_a.site, "b": space_b.site}
         record = {"role": role} | run_record({"a": sides[key], "b": side_b}, corpus, arguments, sites)
+        record["inspections"] = {
+            side: inspections[own][sites[side]]
+            for side, own in (("a", key), ("b", "b"))
+            if sites[side] in inspections[own]
+        }
         return compare_spaces(space_a, space_b, settings, device=device, provenance=record, progress=progress)
 
     role = "cell" if len(spaces["a"]) * len(spaces["b"]) > 1 or control is not None else "run"
     cells = {(a.site, b.site): compared("a", role, a, b) for a in spaces["a"] for b in spaces["b"]}
     held = None if control is None else compared("control", "control", spaces["control"][0], spaces["b"][0])
-    return Grid(cells, held, run_record(sides, corpus, arguments))
+    return Grid(cells, held, run_record(sides, corpus, arguments) | {"inspections": inspections})
+
+
+def _inspected(side: Side, corpus: Corpus, check: str, device: str) -> dict[str, dict[str, Any]]:
+    """Inspect a side's dictionaries as ``check`` says; return what was found, as plain JSON values."""
+    if check == "off":
+        return {}
+    found = inspect_all(side.model, side.dictionaries, corpus, device=device)
+    for site, inspection in found.items():
+        for problem in inspection.problems:
+            sentence = f"{side.name} {site}: {problem}".strip()
+            if check == "stop":
+                raise ValueError(f"{sentence}; check=warn goes on all the same")
+            warnings.warn(sentence, stacklevel=2)
+    return {site: inspection.to_dict() for site, inspection in found.items()}
 
 
 def _refuse_other_spaces(sides: Sequence[Side], side_b: Side) -> None:

@@ -11,6 +11,7 @@ import typer
 from .compare import compare_command
 from .demo import demo_command
 from .explain import explain_command
+from .inspect import inspect_command
 
 app = typer.Typer(
     help="Do two language models represent the same things?",
@@ -21,6 +22,7 @@ app = typer.Typer(
 app.command("demo")(demo_command)
 app.command("compare")(compare_command)
 app.command("explain")(explain_command)
+app.command("inspect")(inspect_command)
 
 
 def _version(wanted: bool) -> None:

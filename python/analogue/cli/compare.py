@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..corpus import Corpus, same_tokenizer
-from ..grid import compare
+from ..grid import CHECKS, compare
 from ..matching import METRICS
 from ..nulls.permutations import METHODS
 from ..rules import RULES
@@ -99,6 +99,9 @@ def compare_command(
     text_field: Annotated[str, typer.Option(help="The field of a .jsonl line that holds the text.")] = "text",
     activation: Annotated[str, typer.Option(help="post: SAE features; pre: rectified pre-activations.")] = "post",
     keep_special: Annotated[bool, typer.Option("--keep-special", help="Keep special tokens.")] = False,
+    check: Annotated[
+        str, typer.Option(help="Where an SAE seems to be at the wrong site: stop, warn and go on, or off.")
+    ] = CHECKS[0],
     device: Device = "auto",
     batch_size: Annotated[int | None, typer.Option(help="Blocks of text in one forward pass.")] = None,
     no_activations: NoActivations = False,
@@ -165,6 +168,7 @@ def compare_command(
             side_b,
             corpus,
             settings,
+            check=check,
             batch_size=batch_size,
             device=device,
             arguments=arguments,

@@ -38,6 +38,11 @@ class Dictionary(ABC):
         Module path of the site, such as ``layers.2``; None when the checkpoint does not say.
     context_length : int or None
         Tokens of context in training; None when the checkpoint does not say.
+    activation : {"post", "pre"}
+        Whether features are those after the nonlinearity, or rectified pre-activations.
+    promised_l0 : float or None
+        Features a token that the checkpoint promises: its k, or what was measured in training; None when it says
+        nothing.
     path : Path or None
         The folder it was loaded from.
     sha256 : str or None
@@ -48,6 +53,8 @@ class Dictionary(ABC):
     w_dec: Tensor | None
     site: str | None = None
     context_length: int | None = None
+    activation: str = "post"
+    promised_l0: float | None = None
     path: Path | None = None
     sha256: str | None = None
 

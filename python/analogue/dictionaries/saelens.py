@@ -60,6 +60,7 @@ def load(folder: Path, site: str | None, activation: str) -> SparseAutoencoder:
         format="saelens",
         site=place,
         context_length=context_length,
+        activation=activation,
         path=folder,
         sha256=sha256(weights.file),
         w_enc=w_enc,

@@ -52,6 +52,8 @@ def load(folder: Path, site: str | None, activation: str) -> SparseAutoencoder:
         format="sparsify",
         site=site or site_of(folder),
         context_length=context_length,
+        activation=activation,
+        promised_l0=float(k),
         path=folder,
         sha256=sha256(weights.file),
         w_enc=w_enc,
