@@ -1,5 +1,6 @@
 """Matching over shards and windows: the answer of memory, within a limit."""
 
+import itertools
 import subprocess
 import sys
 
@@ -144,12 +145,12 @@ def test_windows_hold_every_token_once():
     rng = np.random.default_rng(0)
     x = codes(rng, 200, 20) * (rng.random((200, 1)) ** 8 * 20).astype(int)  # some rows are full, most are empty
     a, b = an.FeatureActivations.from_dense(x), an.FeatureActivations.from_dense(codes(rng, 200, 5))
-    for most in (1, 7, 60, 10**6):
-        windows = list(_windows(a, b, most))
+    for most, row in itertools.product((1, 7, 60, 10**6), (0, 4)):
+        windows = list(_windows(a, b, most, row))
         assert sum(left.n_tokens for left, _ in windows) == 200
         np.testing.assert_array_equal(np.concatenate([left.to_dense() for left, _ in windows]), a.to_dense())
         np.testing.assert_array_equal(np.concatenate([right.to_dense() for _, right in windows]), b.to_dense())
-        assert all(left.nnz + right.nnz <= most or left.n_tokens == 1 for left, right in windows)
+        assert all(left.nnz + right.nnz + row * left.n_tokens <= most or left.n_tokens == 1 for left, right in windows)
 
 
 def test_memory_limits_are_read():
