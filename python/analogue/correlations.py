@@ -16,7 +16,7 @@ from .given import Activations
 from .shards import ActivationShards
 
 DEFAULT_LIMIT = 2 << 30
-_TOKENS = 1 << 20  # compared at once
+_TOKENS = 1 << 15  # compared at once
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 Csr = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], int]
@@ -171,7 +171,7 @@ def _batches(pairs: NDArray[np.int64], held: NDArray[np.int64], most: int) -> li
 def _windows(
     acts_a: Activations, acts_b: Activations, most: int, row: int
 ) -> Iterator[tuple[FeatureActivations, FeatureActivations]]:
-    """Cut the tokens where both sides have at most ``most`` activations, and at the ends of shards; a row adds ``row``."""
+    """Cut the tokens where both sides have at most ``most`` activations, with ``row`` a row, and at ends of shards."""
     in_all = acts_a.nnz + acts_b.nnz + row * acts_a.n_tokens
     rows = max(1, most * acts_a.n_tokens // max(in_all, 1))
     for start, stop in _pieces(acts_a, acts_b, rows):
