@@ -19,7 +19,7 @@ impl Leaders {
     /// Count a partner in, once however often it comes.
     pub fn add(&mut self, candidate: u32, (score, feature): Partner) {
         let partners = &mut self.partners[candidate as usize * self.top..][..self.top];
-        let at = partners.partition_point(|&(other, id)| other > score || (other == score && id < feature));
+        let at = partners.partition_point(|&(other, id)| score.total_cmp(&other).then(id.cmp(&feature)).is_lt());
         if partners.get(at).is_some_and(|&partner| partner != (score, feature)) {
             partners[at..].rotate_right(1);
             partners[at] = (score, feature);
@@ -61,7 +61,9 @@ mod tests {
         ) {
             let mut leaders = Leaders::new(2, top);
             let partner = |&id: &u32| (f64::from(scores[id as usize]), id);
-            ids.iter().for_each(|id| leaders.add(1, partner(id)));
+            for id in &ids {
+                leaders.add(1, partner(id));
+            }
             let mut partners: Vec<Partner> = ids.iter().map(partner).collect();
             partners.sort_unstable_by_key(|of| of.1);
             partners.dedup();
