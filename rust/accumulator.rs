@@ -84,7 +84,9 @@ impl Accumulator {
 
     /// Move the sums of a run to float64.
     fn bank(&mut self, len: usize) {
-        self.long_sums.resize(BLOCK, f64::from(UNTOUCHED));
+        if self.long_sums.len() < len {
+            self.long_sums.resize(len, f64::from(UNTOUCHED));
+        }
         for (long, sum) in self.long_sums[..len].iter_mut().zip(self.sums.iter_mut()) {
             *long += f64::from(std::mem::replace(sum, UNTOUCHED));
         }

@@ -64,6 +64,11 @@ pub trait Bounds: Copy + Send + Sync {
     /// Bounds of the score.
     fn interval(pass: Pass, sum: f32, standing: f32) -> (f32, f32);
 
+    /// A lower bound of the score, from what it is exactly.
+    fn exact(score: f64) -> f32 {
+        score as f32 - Self::SHARP
+    }
+
     /// Whether the upper bound may be `bar` or more; the hot question.
     fn reaches(pass: Pass, sum: f32, standing: f32, bar: f32) -> bool;
 
@@ -126,6 +131,10 @@ impl Bounds for Overlap {
 
     fn is_usual(pass: Pass, usual: Extremes) -> bool {
         usual.contain(pass.standing) && pass.slack <= ROUNDED
+    }
+
+    fn exact(score: f64) -> f32 {
+        (score / (1.0 + score)) as f32 - Self::SHARP
     }
 
     fn pass(b: u32, terms: usize, standing: f64) -> Pass {

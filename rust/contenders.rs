@@ -59,6 +59,42 @@ impl Contenders {
         }
     }
 
+    /// Have room for so many contenders for features of A, and for all that a feature of B can have.
+    pub fn reserve(&mut self, most: usize, of_b: usize) {
+        self.of_a.reserve_exact(most);
+        self.of_b.reserve_exact(of_b);
+        self.room = most;
+    }
+
+    /// Whether there is room for `more`, if need be without those that have fallen below their bar.
+    pub fn has_room(&mut self, more: usize) -> bool {
+        if self.of_a.len() + more > self.room {
+            self.drop_beaten();
+        }
+        self.of_a.len() + more <= self.room
+    }
+
+    pub fn bar_a(&self, a: u32) -> f32 {
+        self.targets[a as usize / BLOCK][a as usize % BLOCK].bar
+    }
+
+    /// The contenders for a feature of A are settled: what is known of its best now are lower bounds in falling
+    /// order, one for every place, and a bar that may be above the last of them.
+    pub fn learn(&mut self, a: u32, mut lower: impl Iterator<Item = f32>, bar: f32) -> Target {
+        let more = self.top - 1;
+        let above = &mut self.above_a[a as usize * more..][..more];
+        above.iter_mut().zip(&mut lower).for_each(|(above, lower)| *above = lower);
+        let target = &mut self.targets[a as usize / BLOCK][a as usize % BLOCK];
+        target.bar = lower.next().map_or(bar, |last| last.max(bar));
+        *target
+    }
+
+    fn drop_beaten(&mut self) {
+        let targets = &self.targets;
+        let bar = |a: u32| targets[a as usize / BLOCK][a as usize % BLOCK].bar;
+        self.of_a.retain(|contender| contender.upper >= bar(contender.a));
+    }
+
     /// Begin with another feature of B.
     pub fn start(&mut self) {
         self.bar_b = f32::NEG_INFINITY;
@@ -129,8 +165,7 @@ impl Contenders {
             floor.raise(B::floor_a(target.bar, target.standing, self.usual));
             self.of_a.push(Contender { a, b: pass.b, upper });
             if self.of_a.len() > self.room {
-                let bar = |a: u32| self.targets[a as usize / BLOCK][a as usize % BLOCK].bar;
-                self.of_a.retain(|contender| contender.upper >= bar(contender.a));
+                self.drop_beaten();
                 self.room = self.room.max(2 * self.of_a.len());
             }
         }
@@ -147,7 +182,7 @@ pub fn lesser(x: f32, y: f32) -> f32 {
 fn raise(bar: &mut f32, above: &mut [f32], lower: f32) {
     let at = above.partition_point(|&bound| bound >= lower);
     if let Some(&last) = above[at..].last() {
-        *bar = last;
+        *bar = bar.max(last);
         above[at..].rotate_right(1);
         above[at] = lower;
     } else {

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::bounds::{Bounds, Extremes, Pass};
-use crate::contenders::{Contender, Contenders, lesser};
+use crate::contenders::{Contender, Contenders, Target, lesser};
 use crate::floors::{Floor, Floors};
 use crate::given::Reducer;
 use crate::lines::{Isa, LINE, UNTOUCHED};
@@ -103,6 +103,12 @@ impl<B: Bounds> Epilogue<B> {
             let sum = std::mem::replace(&mut sums[place], UNTOUCHED);
             self.contenders.offer::<B>(number, place as u16, sum, pass, floor, reducer);
         }
+    }
+
+    /// Lower bounds of the best scores of a candidate of A, in falling order, and its bar so far.
+    pub fn learn(&mut self, a: u32, lower: impl Iterator<Item = f32>, bar: f32) {
+        let Target { standing, bar } = self.contenders.learn(a, lower, bar);
+        self.floors.block(a as usize / BLOCK)[a as usize % BLOCK].raise(B::floor_a(bar, standing, self.usual));
     }
 
     /// The bar of every candidate of A, and the contenders.

@@ -154,7 +154,9 @@ impl Gather {
             let centred = metric.finish(centred, sums, n).filter(|_| self.fires(feature))?;
             Some(Candidate { feature: number as u32, centred, stretch: 1.0 })
         };
-        Roster::new(metric, n, side.len(), side.iter().enumerate().filter_map(candidate).collect())
+        let mut candidates = Vec::with_capacity(side.len());
+        candidates.extend(side.iter().enumerate().filter_map(candidate));
+        Roster::new(metric, n, side.len(), candidates)
     }
 
     fn within(&self, side: &[Feature], rows: GroupedRows) -> (Roster, Vec<Book>, Shares) {

@@ -18,6 +18,7 @@ mod given;
 mod groups;
 mod gustavson;
 mod keywords;
+mod leaders;
 mod ledger;
 mod lexicon;
 mod lines;
@@ -25,6 +26,7 @@ mod metric;
 mod moments;
 #[cfg(test)]
 mod naive;
+mod nominees;
 mod packed;
 mod pair_sums;
 mod pairs;

@@ -4,25 +4,34 @@
 //! 2. For as many features of B as memory holds, the sums with every feature of A, in float32 and window by window;
 //!    then the epilogue of the search in memory, which nominates pairs. A pass for each such block of B.
 //! 3. The same from the other side for the few features of A that no partner fires with positively.
-//! 4. Exact sums of the nominated pairs, or straight after 1. those of given ones.
+//! 4. Exact sums of the nominated pairs, or straight after 1. those of given ones. Where the nominees' memory is full
+//!    before all features have been looked at, this comes in between: of settled pairs only the best are kept, and
+//!    they raise the bars for the next.
 //!
 //! Everything that is reported is added up in float64 row after row, as in memory: the answer is the same to the bit
-//! whatever the windows, the blocks and the number of threads.
+//! whatever the windows, the blocks, the nominees' memory and the number of threads.
 
 use std::ops::ControlFlow::{Break, Continue};
+use std::sync::Arc;
 
 use crate::Error;
 use crate::bounds::Bounds;
 use crate::correlation::BestPartners;
 use crate::gather::{Gather, Gathered, Holdings};
-use crate::pair_sums::PairSums;
+use crate::leaders::Leaders;
+use crate::nominees::NOMINEE;
+use crate::packed::BLOCK;
+use crate::pair_sums::{Pair, PairSums};
 use crate::pairs::same_rows;
-use crate::products::Products;
+use crate::products::{Products, Step};
+use crate::roster::Roster;
 use crate::sparse::Csr;
 use crate::task::{Goal, Streamed, Task};
 
-/// Bytes an activation of a window needs while it is transposed and packed.
+/// Bytes an activation of a window needs while it is transposed and packed, and a row: its offsets and its place among
+/// packed rows, which begin with a cache line.
 const ENTRY: usize = 44;
+const ROW: usize = 144;
 /// Bytes for what a feature holds in a group: while the groups' rows are made and packed, and without that.
 const HOLDING: usize = 64;
 const HOLDING_OF_PAIRS: usize = 48;
@@ -38,14 +47,22 @@ pub struct Passes<B> {
     most_holdings: usize,
     holdings: Option<Holdings>,
     fed: usize,
+    /// Scores of the pairs that are settled: the best, or all in the order of the pairs.
+    settled: Settled,
     pass: Pass<B>,
 }
 
 enum Pass<B> {
     Gather(Box<Gather>),
     Products(Box<Products<B>>),
-    Pairs(Box<PairSums>),
+    /// Pairs, and what waits for their scores.
+    Pairs(Box<PairSums>, Option<Box<Products<B>>>),
     Best(Box<[BestPartners; 2]>),
+    Scores(Vec<f64>),
+}
+
+enum Settled {
+    Best(Arc<[Roster; 2]>, [Leaders; 2]),
     Scores(Vec<f64>),
 }
 
@@ -53,7 +70,8 @@ impl<B: Bounds> Passes<B> {
     pub fn new(task: Task, fixed: usize, room: usize) -> Self {
         let pass = Pass::Gather(Box::new(Gather::new(&task)));
         let [share, holding] = Self::share(&task.goal);
-        Self { task, fixed, room, most_holdings: room / share / holding, holdings: None, fed: 0, pass }
+        let (most_holdings, settled) = (room / share / holding, Settled::Scores(Vec::new()));
+        Self { task, fixed, room, most_holdings, holdings: None, fed: 0, settled, pass }
     }
 
     /// What part of the room holdings may have, one in so many, and the bytes of one.
@@ -87,12 +105,69 @@ impl<B: Bounds> Passes<B> {
 
     fn pair_up(&mut self, gathered: Gathered) -> Pass<B> {
         self.holdings = gathered.holdings;
+        let rosters = Arc::new(gathered.rosters);
         match &self.task.goal {
-            Goal::Best(top) => {
-                let [a, b] = gathered.rosters;
-                Pass::Products(Box::new(Products::new(a, b, *top, self.room_for_sums())))
+            &Goal::Best(top) => {
+                let leaders = rosters.each_ref().map(|roster| Leaders::new(roster.len(), top));
+                self.settled = Settled::Best(rosters.clone(), leaders);
+                Pass::Products(Box::new(Products::new(rosters, top, self.room_for_sums(), self.room / 8 / NOMINEE)))
             }
-            Goal::Pairs(pairs) => Pass::Pairs(Box::new(PairSums::of_features(gathered.rosters, pairs))),
+            Goal::Pairs(features) => {
+                let mut pairs = Vec::with_capacity(features.len());
+                pairs.extend(features.iter().filter_map(|&features| Pair::of_features(&rosters, features)));
+                self.settled = Settled::Scores(Vec::with_capacity(pairs.len()));
+                Pass::Pairs(Box::new(PairSums::new(rosters, pairs)), None)
+            }
+        }
+    }
+
+    /// What comes after a pass that added up products, or after their nominees are settled.
+    fn step(&self, products: Box<Products<B>>) -> Pass<B> {
+        let Settled::Best(rosters, _) = &self.settled else { unreachable!("a search") };
+        let pairs = |pairs| Box::new(PairSums::new(rosters.clone(), pairs));
+        match products.step(self.room_for_sums()) {
+            Step::Feed(products) => Pass::Products(products),
+            Step::Settle(nominated, products) => Pass::Pairs(pairs(nominated), Some(products)),
+            Step::Done(nominated) => Pass::Pairs(pairs(nominated), None),
+        }
+    }
+
+    /// What comes after a pass that added up pairs.
+    fn settle(&mut self, mut pairs: Box<PairSums>, waiting: Option<Box<Products<B>>>) -> Pass<B> {
+        if !pairs.end(|pair, score| self.settled.note(pair, score)) {
+            return Pass::Pairs(pairs, waiting);
+        }
+        if let Some(mut products) = waiting {
+            if let Settled::Best(_, leaders) = &self.settled {
+                products.learn(leaders);
+            }
+            drop(pairs);
+            return self.step(products);
+        }
+        match (std::mem::replace(&mut self.settled, Settled::Scores(Vec::new())), &self.task.goal) {
+            (Settled::Best(rosters, [of_a, of_b]), _) => {
+                Pass::Best(Box::new([of_b.into_best(&rosters[1]), of_a.into_best(&rosters[0])]))
+            }
+            (Settled::Scores(scores), Goal::Pairs(features)) => {
+                let of_pair = |&features| pairs.score(features, &scores);
+                Pass::Scores(features.iter().map(of_pair).collect())
+            }
+            (Settled::Scores(_), Goal::Best(_)) => unreachable!("a search"),
+        }
+    }
+}
+
+impl Settled {
+    fn note(&mut self, pair: Pair, score: f64) {
+        match self {
+            Self::Scores(scores) => scores.push(score),
+            Self::Best(rosters, leaders) => {
+                let (numbers, counts) = (pair.candidates(), pair.counts(rosters[0].metric));
+                for side in [0, 1].into_iter().filter(|&side| counts[side]) {
+                    let partner = rosters[1 - side].candidates[numbers[1 - side] as usize].feature;
+                    leaders[side].add(numbers[side], (score, partner));
+                }
+            }
         }
     }
 }
@@ -100,6 +175,11 @@ impl<B: Bounds> Passes<B> {
 impl<B: Bounds> Streamed for Passes<B> {
     fn window(&self) -> usize {
         self.room / 4 / ENTRY
+    }
+
+    fn row(&self) -> usize {
+        let blocks = self.task.n_features.map(|width| width.div_ceil(BLOCK));
+        (ROW + 8 * blocks[0].max(blocks[1]) + 4 * rayon::current_num_threads()).div_ceil(ENTRY)
     }
 
     fn most_holdings(&self) -> usize {
@@ -127,7 +207,7 @@ impl<B: Bounds> Streamed for Passes<B> {
                 self.check_holdings(held)?;
             }
             Pass::Products(products) => products.feed(a, b, rows),
-            Pass::Pairs(pairs) => pairs.feed(a, b, rows.zip(self.holdings.as_ref().map(|of| &of.books))),
+            Pass::Pairs(pairs, _) => pairs.feed(a, b, rows.zip(self.holdings.as_ref().map(|of| &of.books))),
             Pass::Best(_) | Pass::Scores(_) => {}
         }
         Ok(())
@@ -143,22 +223,17 @@ impl<B: Bounds> Streamed for Passes<B> {
                 Continue(again) => Pass::Gather(again),
                 Break(gathered) => self.pair_up(gathered),
             },
-            Pass::Products(products) => {
-                let given = self.task.rows().zip(self.holdings.as_ref().map(|of| &of.shares));
-                match products.end(self.room_for_sums(), given) {
-                    Continue(again) => Pass::Products(again),
-                    Break(pairs) => Pass::Pairs(pairs),
+            Pass::Products(mut products) => {
+                if let (Some(rows), Some(holdings)) = (self.task.rows(), &self.holdings) {
+                    products.feed_groups(&holdings.shares, rows.len());
                 }
+                self.step(products)
             }
-            Pass::Pairs(mut pairs) => match (pairs.end(), &self.task.goal) {
-                (false, _) => Pass::Pairs(pairs),
-                (true, Goal::Best(top)) => Pass::Best(Box::new(pairs.best(*top))),
-                (true, Goal::Pairs(of)) => Pass::Scores(of.iter().map(|&of| pairs.score(of)).collect()),
-            },
+            Pass::Pairs(pairs, waiting) => self.settle(pairs, waiting),
             done => done,
         };
-        if let Pass::Pairs(pairs) = &mut self.pass {
-            pairs.begin(self.room / 4);
+        if let Pass::Pairs(pairs, waiting) = &mut self.pass {
+            pairs.begin(if waiting.is_some() { self.room / 8 } else { self.room / 4 });
         }
         Ok(matches!(self.pass, Pass::Best(_) | Pass::Scores(_)))
     }

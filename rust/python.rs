@@ -111,6 +111,12 @@ impl Stream {
         self.search.window()
     }
 
+    /// How many activations a row counts for, beside those that it has.
+    #[getter]
+    fn row(&self, py: Python) -> PyResult<usize> {
+        detached(py, || Ok(self.search.row()))
+    }
+
     /// The most groups that features may hold something in, counted for every feature.
     #[getter]
     fn most_holdings(&self) -> usize {

@@ -8,6 +8,8 @@ use crate::metric::Metric;
 use crate::moments::Centred;
 
 pub const NONE: u32 = u32::MAX;
+/// Partners that are gathered before all but the best are dropped again.
+const ROOM: usize = 1024;
 
 /// An exact score and the feature of the other side it is with.
 pub type Partner = (f64, u32);
@@ -116,6 +118,10 @@ impl Roster {
             let wanted = found.get(top - 1).is_none_or(|last| score >= last.0 && mean != 0.0);
             if wanted {
                 found.push((score, partner.feature));
+                if found.len() >= 2 * top + ROOM {
+                    best(&mut found, top);
+                    found.truncate(top);
+                }
             }
             wanted
         };

@@ -165,7 +165,10 @@ impl<'a> Csr<'a> {
             (ends, places, values)
         };
         let parts: Vec<_> = row_ranges(self.n_rows()).into_par_iter().map(pick).collect();
-        let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
+        let total = parts.iter().map(|part| part.1.len()).sum();
+        let mut indptr = Vec::with_capacity(self.n_rows() + 1);
+        let (mut indices, mut values) = (Vec::with_capacity(total), Vec::with_capacity(total));
+        indptr.push(0);
         for (ends, places, of_part) in parts {
             let start = indices.len();
             indptr.extend(ends.iter().map(|end| (start + end) as i64));

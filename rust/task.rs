@@ -34,6 +34,9 @@ pub trait Streamed: Send + Sync {
     /// The most activations of both sides that a window should have.
     fn window(&self) -> usize;
 
+    /// How many activations a row counts for, beside those that it has.
+    fn row(&self) -> usize;
+
     /// The most groups that features may hold something in, counted for every feature.
     fn most_holdings(&self) -> usize;
 

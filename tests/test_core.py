@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import oracles
 from analogue import FeatureActivations, _core
+from limits import least_limit
 
 
 def csr(x):
@@ -142,6 +143,7 @@ def in_windows(stream, x, y, cuts):
 
 
 windows = st.lists(st.integers(0, 63), max_size=4)
+ways = st.sampled_from(["pearson", "cosine", "jaccard", "given"])
 
 
 @given(seeds, rows, widths, widths, densities, st.integers(1, 4), st.booleans(), st.booleans(), windows)
@@ -151,17 +153,58 @@ def test_windows_change_no_bit(seed, n, width_a, width_b, density, top, signed, 
     x, y = (draw_codes(rng, n, width, density, signed) * rng.random((n, width)) for width in (width_a, width_b))
     cuts = sorted({0, n, *(cut % (n + 1) for cut in cuts)})
     groups = rng.integers(0, 1 + n // 2, n) * 10**15 if within else None
-    stream = _core.Stream(n, width_a, width_b, top, 1, "pearson", 1 << 22, groups)
+    stream = _core.Stream(n, width_a, width_b, top, 1, "pearson", 1 << 25, groups)
     assert stream.found() is None
     in_windows(stream, x, y, cuts)
     for ours, wanted in zip(stream.found(), _core.best_partners(*csr(x), *csr(y), top, 1, groups=groups), strict=True):
         np.testing.assert_array_equal(ours, wanted)
     a, b = rng.integers(0, width_a, 30), rng.integers(0, width_b, 30)
-    stream = _core.Stream.of_pairs(n, width_a, width_b, a, b, groups, 1 << 22)
+    stream = _core.Stream.of_pairs(n, width_a, width_b, a, b, groups, 1 << 25)
     assert stream.found_pairs() is None
     in_windows(stream, x, y, cuts)
     np.testing.assert_array_equal(stream.found_pairs(), _core.pair_correlations(*csr(x), *csr(y), a, b, groups))
     assert stream.found() is None
+
+
+def draw_nulls(rng, n, width, ties):
+    """Values that have nothing to do with each other; or a few columns many times, which all score the same."""
+    if ties:
+        return (np.arange(width) % 3 == rng.integers(0, 3, n)[:, None]) * 1.0
+    return draw_codes(rng, n, width, 0.3, signed=False) * rng.random((n, width))
+
+
+@given(seeds, widths, widths, st.integers(1, 4), st.booleans(), ways, st.sampled_from([0, 40, 500, 4000]), windows)
+def test_any_limit_changes_no_bit(seed, width_a, width_b, top, ties, way, extra, cuts):
+    """Nominees fill their memory every few features where all are alike, or no better than chance."""
+    rng = np.random.default_rng(seed)
+    x, y = (draw_nulls(rng, 63, width, ties) for width in (width_a, width_b))
+    groups = rng.integers(0, 9, 63) if way == "given" else None
+    metric = "pearson" if way == "given" else way
+
+    def stream_of(limit):
+        return _core.Stream(63, width_a, width_b, top, 1, metric, limit, groups)
+
+    held = 0 if groups is None else 4 * 64 * 63 * (width_a + width_b)
+    stream = stream_of(least_limit(stream_of) + held + extra)
+    in_windows(stream, x, y, sorted({0, 63, *cuts}))
+    wanted = _core.best_partners(*csr(x), *csr(y), top, 1, metric, groups)
+    for ours, others in zip(stream.found(), wanted, strict=True):
+        np.testing.assert_array_equal(ours, others)
+
+
+def test_nominees_that_have_no_room_are_settled_in_between():
+    """Sixty twins of every feature: each of 60 features of B nominates all of A, and there is room for a few."""
+    x = draw_nulls(np.random.default_rng(0), 50, 60, ties=True)
+
+    def passes(extra):
+        stream = _core.Stream(50, 60, 60, 2, 1, "pearson", least + extra)
+        return in_windows(stream, x, x, [0, 50]), stream.found()
+
+    least = least_limit(lambda limit: _core.Stream(50, 60, 60, 2, 1, "pearson", limit))
+    (many, tight), (few, ample) = passes(0), passes(1 << 25)
+    assert few == 4 < 60 < many
+    for ours, wanted in zip(tight, ample, strict=True):
+        np.testing.assert_array_equal(ours, wanted)
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -171,7 +214,7 @@ def test_blocks_given_groups_keep_the_limit(signed):
     x, y = (draw_codes(rng, 600, width, 0.005, signed) * rng.random((600, width)) for width in (700, 900))
     groups = rng.integers(0, 40, 600)
     held = sum(len(set(zip(groups[rows], ids, strict=True))) for rows, ids in map(np.nonzero, (x, y)))
-    limit = 1600 * 288 + 8 * 600 + 16 * 40 * 64 + (1 << 20) + 4 * 64 * held
+    limit = least_limit(lambda limit: _core.Stream(600, 700, 900, 1, 2, "pearson", limit, groups)) + 4 * 64 * held
     stream = _core.Stream(600, 700, 900, 1, 2, "pearson", limit, groups)
     assert in_windows(stream, x, y, [0, 1, 256, 599, 600]) > 6
     wanted = _core.best_partners(*csr(x), *csr(y), 1, 2, groups=groups)
@@ -188,7 +231,7 @@ def test_small_residuals_within_groups_keep_their_last_bits():
     r = _core.pair_correlations(*csr(x), *csr(y), a, b, groups)
     mirrored = _core.pair_correlations(*csr(y), *csr(x), b, a, groups)
     assert (r != mirrored).any()
-    stream = _core.Stream(200, 30, 40, 3, 1, "pearson", 1 << 22, groups)
+    stream = _core.Stream(200, 30, 40, 3, 1, "pearson", 1 << 25, groups)
     in_windows(stream, x, y, [0, 70, 200])
     for ours, wanted in zip(stream.found(), _core.best_partners(*csr(x), *csr(y), 3, 1, groups=groups), strict=True):
         np.testing.assert_array_equal(ours, wanted)
@@ -197,14 +240,15 @@ def test_small_residuals_within_groups_keep_their_last_bits():
 def test_streams_with_bad_pairs_or_groups_are_refused():
     ids = np.array([0], dtype=np.int64)
     with pytest.raises(ValueError, match=r"feature_b must lie in 0\.\.1, got 1"):
-        _core.Stream.of_pairs(1, 1, 1, ids, ids + 1, None, 1 << 22)
+        _core.Stream.of_pairs(1, 1, 1, ids, ids + 1, None, 1 << 25)
     with pytest.raises(ValueError, match="groups and the rows of a must have one length, got 1 and 2"):
-        _core.Stream.of_pairs(2, 1, 1, ids, ids, ids, 1 << 22)
+        _core.Stream.of_pairs(2, 1, 1, ids, ids, ids, 1 << 25)
     with pytest.raises(ValueError, match="metric must be within where groups are given, got Cosine with groups"):
-        _core.Stream(1, 1, 1, 1, 1, "cosine", 1 << 22, ids)
+        _core.Stream(1, 1, 1, 1, 1, "cosine", 1 << 25, ids)
     with pytest.raises(ValueError, match=r"memory_limit must be at least \d+ bytes for these features and groups"):
         _core.Stream(2, 1, 1, 1, 1, "pearson", 1000, ids.repeat(2))
-    stream = _core.Stream(2, 900, 1, 1, 1, "pearson", 901 * 288 + (1 << 20) + 4096, ids.repeat(2))
+    least = least_limit(lambda limit: _core.Stream(2, 900, 1, 1, 1, "pearson", limit, ids.repeat(2)))
+    stream = _core.Stream(2, 900, 1, 1, 1, "pearson", least + 4096, ids.repeat(2))
     with pytest.raises(ValueError, match=r"memory_limit must be at least \d+ bytes for what the features hold"):
         stream.feed(*csr(np.ones((2, 900))), *csr(np.ones((2, 1))))
 

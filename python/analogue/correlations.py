@@ -16,7 +16,7 @@ from .given import Activations
 from .shards import ActivationShards
 
 DEFAULT_LIMIT = 2 << 30
-_TOKENS = 1 << 20  # compared at once
+_TOKENS = 1 << 15  # compared at once
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 Csr = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], int]
@@ -151,7 +151,7 @@ def _in_memory(acts_a: Activations, acts_b: Activations, memory_limit: int | str
 def _run(stream: Stream, acts_a: Activations, acts_b: Activations) -> None:
     done = False
     while not done:
-        for a, b in _windows(acts_a, acts_b, stream.window):
+        for a, b in _windows(acts_a, acts_b, stream.window, stream.row):
             stream.feed(*_csr(a), *_csr(b))
         done = stream.end_pass()
 
@@ -169,15 +169,16 @@ def _batches(pairs: NDArray[np.int64], held: NDArray[np.int64], most: int) -> li
 
 
 def _windows(
-    acts_a: Activations, acts_b: Activations, most: int
+    acts_a: Activations, acts_b: Activations, most: int, row: int
 ) -> Iterator[tuple[FeatureActivations, FeatureActivations]]:
-    """Cut the tokens where both sides together have at most ``most`` activations, and at the ends of shards."""
-    rows = max(1, most * acts_a.n_tokens // max(acts_a.nnz + acts_b.nnz, 1))
+    """Cut the tokens where both sides have at most ``most`` activations, with ``row`` a row, and at ends of shards."""
+    in_all = acts_a.nnz + acts_b.nnz + row * acts_a.n_tokens
+    rows = max(1, most * acts_a.n_tokens // max(in_all, 1))
     for start, stop in _pieces(acts_a, acts_b, rows):
         a, b = acts_a.rows(start, stop), acts_b.rows(start, stop)
         while a.n_tokens:
             kept = a.n_tokens
-            while kept > 1 and a.indptr[kept] + b.indptr[kept] > most:
+            while kept > 1 and a.indptr[kept] + b.indptr[kept] + row * kept > most:
                 kept //= 2
             yield a.rows(0, kept), b.rows(0, kept)
             a, b = a.rows(kept, a.n_tokens), b.rows(kept, b.n_tokens)

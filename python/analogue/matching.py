@@ -65,7 +65,9 @@ def match(
     memory_limit : int or str, optional
         Bytes, or text such as "2GB", for what is held beside the activations and (where ``given`` or r given the
         token is asked) an id a token; by default 2 GiB for shards, and no limit in memory. The less there is, the
-        more passes over the tokens; the backend is the sparse one.
+        more passes over the tokens; the backend is the sparse one. It holds for pairs that score alike or no better
+        than chance too: what can be kept of them at once is settled before more come. The least, a few megabytes
+        and what the features need, grows with the threads.
 
     Raises
     ------
