@@ -362,7 +362,7 @@ def test_explain_says_why_there_is_no_match():
     may = concepts.explain(LABELS, 4)
     assert may.hits == ()
     assert "'May' was removed from months (also the verb at the start of a sentence): context 2" in str(may)
-    assert str(concepts.explain(LABELS, 3)) == "feature 3 never fires, so it has no context and matches no concept"
+    assert str(concepts.explain(LABELS, 3)) == "feature 3 has no label, so it matches no concept"
     assert concepts.explain(LABELS, 1, where="window").concepts == ("people",)
     with pytest.raises(ValueError, match="feature must be below 5, the labels' features, got 5"):
         concepts.explain(LABELS, 5)

@@ -1,11 +1,14 @@
 """Top positions against a sort of every column; labels against the text they come from."""
 
+import tempfile
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analogue import ActivationShards, Corpus, FeatureActivations, top_contexts, top_positions
+import tiny
+from analogue import ActivationShards, Corpus, FeatureActivations, sample_contexts, top_contexts, top_positions
 from analogue.demo import folder
 from analogue.labels import Labels
 
@@ -97,3 +100,54 @@ def test_bad_arguments(corpus):
         top_positions(acts, 0)
     with pytest.raises(ValueError, match="window must be at least 0"):
         top_contexts(acts, corpus, window=-1)
+
+
+# The token after
+
+
+@pytest.fixture(scope="module")
+def ended():
+    """Three documents, the first with a special token inside, and activations on every kept token."""
+    texts = ["I am BOB<eos> that cat ate!", "So I am Eve.", "x y"]
+    return Corpus.from_texts(texts, tiny.tokenizer("plain"), context_length=8)
+
+
+def after(corpus, document, position):
+    """The token after, as text, or None at the document's end and before a special token."""
+    ids, spans = corpus.document_token_ids[document], corpus.document_offsets[document]
+    if position + 1 == len(ids) or int(ids[position + 1]) in corpus.special_ids:
+        return None
+    return corpus.texts[document][slice(*spans[position + 1])]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.booleans())
+def test_labels_by_the_next_token(ended, seed, k, shards):
+    rng = np.random.default_rng(seed)
+    x = rng.choice([0.0, 0.0, 1.0, 2.0, 3.0], (ended.n_kept, 5))
+    acts = captured(ended, x)
+    if shards:
+        with tempfile.TemporaryDirectory() as place:
+            labels = top_contexts(ActivationShards.from_activations(acts, f"{place}/s", 20), ended, k, target="next")
+    else:
+        labels = top_contexts(acts, ended, k, target="next")
+    places = list(zip(acts.document_ids.tolist(), acts.positions.tolist(), strict=True))
+    for feature in range(5):
+        order = np.argsort(-x[:, feature], kind="stable").tolist()
+        rows = [row for row in order if x[row, feature] > 0 and after(ended, *places[row]) is not None][:k]
+        assert labels.tokens(feature) == [after(ended, *places[row]) for row in rows]
+        own = slice(labels.offsets[feature], labels.offsets[feature + 1])
+        assert labels.activation[own].tolist() == x[rows, feature].tolist()
+        assert labels.position[own].tolist() == [places[row][1] + 1 for row in rows]
+        for left, token, right in labels.contexts(feature):
+            assert any(left + token + right in text for text in ended.texts)
+    assert labels.top_token == top_contexts(acts, ended, k).top_token
+
+
+def test_samples_by_the_next_token(ended):
+    x = np.ones((ended.n_kept, 1))
+    labels = sample_contexts(captured(ended, x), ended, k=ended.n_kept, bands=1, target="next")
+    places = zip(ended.kept_document_ids.tolist(), ended.kept_positions.tolist(), strict=True)
+    assert sorted(labels.tokens(0)) == sorted(text for place in places if (text := after(ended, *place)) is not None)
+    kept = Corpus.from_texts(ended.texts, tiny.tokenizer("plain"), context_length=8, keep_special=True)
+    acts = captured(kept, np.ones((kept.n_kept, 1)))
+    assert "<eos>" in top_contexts(acts, kept, k=kept.n_kept, target="next").tokens(0)

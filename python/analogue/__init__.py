@@ -18,6 +18,9 @@ from .direction_matches import DirectionMatches as DirectionMatches
 from .directions import match_directions as match_directions
 from .explain import Explanation as Explanation
 from .explain import explain as explain
+from .explanations import Agreement as Agreement
+from .explanations import Explanations as Explanations
+from .explanations import load_explanations as load_explanations
 from .grid import Grid as Grid
 from .grid import compare as compare
 from .grid import load_comparison as load_comparison
@@ -29,6 +32,7 @@ from .labels import Labels as Labels
 from .labels import sample_contexts as sample_contexts
 from .labels import top_contexts as top_contexts
 from .leverage import leverage as leverage
+from .logit_lens import logit_lens as logit_lens
 from .matches import Matches as Matches
 from .matching import match as match
 from .multiplicity import correlation_by_multiplicity as correlation_by_multiplicity

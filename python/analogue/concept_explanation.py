@@ -55,7 +55,7 @@ class ConceptExplanation:
 
     def __str__(self) -> str:
         if not self.contexts:
-            return f"feature {self.feature} never fires, so it has no context and matches no concept"
+            return f"feature {self.feature} has no label, so it matches no concept"
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:

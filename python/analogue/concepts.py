@@ -18,6 +18,7 @@ from . import _checks
 from .concept import Concept
 from .concept_explanation import ConceptExplanation, by_context, explain_feature
 from .concept_files import Definition, read, resolve, shipped
+from .explanations import Explanations, as_labels
 from .junk_lists import is_junk
 from .keywords import Where, keyword_hits
 from .labels import Labels
@@ -100,12 +101,15 @@ class Concepts:
         _checks.choice("concept", name, self.names)
         return self.concepts[self.names.index(name)]
 
-    def features(self, labels: Labels, where: Where = "word", least: int = 1) -> dict[str, NDArray[np.int64]]:
+    def features(
+        self, labels: Labels | Explanations, where: Where = "word", least: int = 1
+    ) -> dict[str, NDArray[np.int64]]:
         """Find the features of every concept.
 
         Parameters
         ----------
-        labels : Labels
+        labels : Labels or Explanations
+            Of explanations every word counts, whether ``where`` is "word" or "window"; see `Explanations.labels`.
         where : {"word", "token", "window", "phrase"}
             What must be a word of the concept, see `keyword_hits`: the whole word of the activating token, the token
             alone, any word in the window, or a phrase in it.
@@ -118,6 +122,7 @@ class Concepts:
             Name of the concept, its features in increasing order: ids of the full dictionary.
         """
         _checks.integer("least", least, minimum=1)
+        labels = as_labels("labels", labels)
         hits = keyword_hits(by_context(labels), [concept.group for concept in self], where)
         owner = np.repeat(np.arange(labels.n_features), np.diff(labels.offsets))
         found = {}
@@ -127,7 +132,9 @@ class Concepts:
             found[concept.name] = features[counts >= least]
         return found
 
-    def coverage(self, labels_a: Labels, labels_b: Labels, where: Where = "word") -> pyarrow.Table:
+    def coverage(
+        self, labels_a: Labels | Explanations, labels_b: Labels | Explanations, where: Where = "word"
+    ) -> pyarrow.Table:
         """Count what every word hits on both sides, before anything is scored.
 
         Returns
@@ -145,7 +152,8 @@ class Concepts:
             "concept": [concept.name for concept in self for _ in concept.words],
             "word": [word for concept in self for word in concept.words],
         }
-        for side, labels in (("a", labels_a), ("b", labels_b)):
+        for side, given in (("a", labels_a), ("b", labels_b)):
+            labels = as_labels(f"labels_{side}", given)
             hits = keyword_hits(labels, [concept.group for concept in self], where)
             words = first[hits.group] + hits.keyword
             columns[f"features_{side}"] = np.bincount(words, minlength=sum(sizes))
@@ -154,7 +162,7 @@ class Concepts:
             columns[f"contexts_{side}"] = contexts
         return pa.table(columns)
 
-    def suggest(self, labels: Labels, n: int = 20) -> pyarrow.Table:
+    def suggest(self, labels: Labels | Explanations, n: int = 20) -> pyarrow.Table:
         """Propose the words that most features fire on and no concept has.
 
         Words that a concept had removed are not proposed again, nor are numerals, junk, and the function words of
@@ -178,17 +186,18 @@ class Concepts:
         }
         return pa.table(columns)
 
-    def explain(self, labels: Labels, feature: int, where: Where = "word") -> ConceptExplanation:
+    def explain(self, labels: Labels | Explanations, feature: int, where: Where = "word") -> ConceptExplanation:
         """Say which words of which concepts match a feature in which context, or that none does.
 
         What is only near, and what would match had it not been removed, is said too; ``print`` the result.
         """
+        labels = as_labels("labels", labels)
         _checks.integer("feature", feature, minimum=0)
         if feature >= labels.n_features:
             raise ValueError(f"feature must be below {labels.n_features}, the labels' features, got {feature}")
         return explain_feature(labels, self.concepts, int(feature), where)
 
-    def random_control(self, labels: Labels, n: int, seed: int = 0) -> Concept:
+    def random_control(self, labels: Labels | Explanations, n: int, seed: int = 0) -> Concept:
         """Draw a control: ``n`` words that features fire on and that none of these concepts has or had removed.
 
         They are drawn from what `suggest` would propose, whatever their number of features.
@@ -218,12 +227,13 @@ class Concepts:
                 drawn[left[rng.integers(len(left))]] = None
         return Concept("mixed", tuple(drawn))
 
-    def _new_words(self, labels: Labels) -> dict[str, tuple[int, int]]:
+    def _new_words(self, given: Labels | Explanations) -> dict[str, tuple[int, int]]:
         """Count features and contexts of the label words that are in no concept, removed words included."""
         known = {word.casefold() for concept in self for word in (*concept.words, *concept.removed)}
         known |= _function_words()
         contexts: Counter[str] = Counter()
         features: Counter[str] = Counter()
+        labels = as_labels("labels", given)
         for feature in range(labels.n_features):
             new = [_words(*context) - known for context in labels.contexts(feature)]
             for words in new:

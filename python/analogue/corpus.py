@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _checks
-from .documents import added_ids, check_fast, cut, read_file, read_rows, tokenised
+from .documents import added_ids, check_fast, cut, read_file, read_rows, special_ids, tokenised
 from .files import sha256
 
 if TYPE_CHECKING:
@@ -202,8 +202,7 @@ class Corpus:
         if max_tokens is not None:
             _checks.integer("max_tokens", max_tokens, minimum=1)
         special = {_checks.integer("extra_special_ids", i, minimum=0) for i in extra_special_ids}
-        special.update(tokenizer.all_special_ids)
-        special.update(i for i, token in tokenizer.added_tokens_decoder.items() if token.special)
+        special |= special_ids(tokenizer)
         documents = list(cut(tokenised(named, tokenizer), max_tokens))
         if not documents:
             raise ValueError("a corpus must hold at least one document, got none")

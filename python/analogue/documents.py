@@ -87,6 +87,12 @@ def check_fast(tokenizer: Any) -> None:
         )
 
 
+def special_ids(tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:
+    """Return the ids of a tokenizer's special tokens: those that have a role, and those added as special."""
+    added = (i for i, token in tokenizer.added_tokens_decoder.items() if token.special)
+    return frozenset((*tokenizer.all_special_ids, *added))
+
+
 def added_ids(tokenizer: PreTrainedTokenizerFast) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the ids that the tokenizer's template puts before and after a text."""
     encoded = tokenizer("a", return_special_tokens_mask=True)

@@ -9,7 +9,7 @@ from . import _checks
 from .activations import FeatureActivations
 from .junk import junk_features
 from .junk_lists import DEFAULT, JunkList, as_junk_list
-from .labels import Labels
+from .labels import Labels, check_covers
 from .pairs import Filter, Pairs
 from .rules import rank_within
 
@@ -154,7 +154,13 @@ def junk(labels_a: Labels, labels_b: Labels, rule: str | int = "majority", prese
     name = f"junk {rule}" if isinstance(rule, str) else f"junk at least {rule}"
     if listed.name != DEFAULT:
         name += f", {listed.name}"
-    return Filter(name, lambda pairs: ~junk_a[pairs.feature_a] & ~junk_b[pairs.feature_b])
+
+    def keeps(pairs: Pairs) -> NDArray[np.bool_]:
+        check_covers("labels_a", labels_a, pairs.feature_a)
+        check_covers("labels_b", labels_b, pairs.feature_b)
+        return np.asarray(~junk_a[pairs.feature_a] & ~junk_b[pairs.feature_b])
+
+    return Filter(name, keeps)
 
 
 def shared_word(labels_a: Labels, labels_b: Labels, minimum: int = 1) -> Filter:
@@ -173,6 +179,8 @@ def shared_word(labels_a: Labels, labels_b: Labels, minimum: int = 1) -> Filter:
     least = _checks.integer("minimum", minimum, minimum=1)
 
     def keeps(pairs: Pairs) -> NDArray[np.bool_]:
+        check_covers("labels_a", labels_a, pairs.feature_a)
+        check_covers("labels_b", labels_b, pairs.feature_b)
         words_a, words_b = (
             {feature: labels.words(feature) for feature in np.unique(features).tolist()}
             for labels, features in ((labels_a, pairs.feature_a), (labels_b, pairs.feature_b))

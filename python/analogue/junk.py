@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from . import _checks
 from .junk_lists import DEFAULT, JunkList, as_junk_list
-from .labels import Labels
+from .labels import Labels, check_covers
 from .pairs import Pairs
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def share_by_correlation(
 
     _checks.integer("parts", parts, minimum=1)
     order = np.argsort(pairs.correlation, kind="stable")
-    junk_a = junk_features(labels_a, rule, preset)[pairs.feature_a]
-    junk_b = junk_features(labels_b, rule, preset)[pairs.feature_b]
+    junk_a = junk_features(check_covers("labels_a", labels_a, pairs.feature_a), rule, preset)[pairs.feature_a]
+    junk_b = junk_features(check_covers("labels_b", labels_b, pairs.feature_b), rule, preset)[pairs.feature_b]
     rows = [
         {
             "part": part,
@@ -124,8 +124,8 @@ def dropped(
     import pyarrow as pa
 
     listed = as_junk_list(preset)
-    junk_a = junk_features(labels_a, rule, listed)[pairs.feature_a]
-    junk_b = junk_features(labels_b, rule, listed)[pairs.feature_b]
+    junk_a = junk_features(check_covers("labels_a", labels_a, pairs.feature_a), rule, listed)[pairs.feature_a]
+    junk_b = junk_features(check_covers("labels_b", labels_b, pairs.feature_b), rule, listed)[pairs.feature_b]
     gone = np.flatnonzero(junk_a | junk_b)
     sides = np.where(junk_a & junk_b, "both", np.where(junk_a, "a", "b"))[gone]
     columns: dict[str, pa.Array] = {

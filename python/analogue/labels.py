@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 UNITS = ("tokens", "words")
+TARGETS = ("token", "next")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,8 @@ class Labels:
     """The top activating tokens of every feature, one row a token, grouped by feature, largest first.
 
     A feature has fewer than k rows when it fires on fewer than k tokens, and none when it never fires: a token with an
-    activation of 0 is never a label.
+    activation of 0 is never a label. Texts that stand in no document are held so too: what a feature promotes (see
+    `logit_lens`), what others wrote about it (see `Explanations.labels`).
 
     Attributes
     ----------
@@ -38,7 +40,7 @@ class Labels:
     token, left, right : list of str, length rows
         The text of the activating token and of the window before and after it.
     document_id, position : ndarray of int64, shape (rows,)
-        Where it stands: the document, and the position (in tokens) in that document.
+        Where it stands: the document, and the position (in tokens) in that document; -1 where it is from none.
     top_token : list of str or None, length F
         The text of the token with the largest summed activation, stripped and in lower case, see `top_tokens`; features
         of one text are siblings. None for a feature that never fires.
@@ -114,6 +116,9 @@ class Labels:
     def from_arrow(cls, table: pyarrow.Table, n_features: int) -> Labels:
         """Read back what `to_arrow` returned; ``n_features`` counts features without rows too."""
         features = table["feature"].to_numpy()
+        if len(features) and not 0 <= features.min() <= features.max() < n_features:
+            got = f"{features.min()}..{features.max()}"
+            raise ValueError(f"n_features must be that of the labels, whose features are {got}, got {n_features}")
         sizes = np.bincount(features, minlength=n_features)
         top_token: list[str | None] = [None] * n_features
         for feature, text in zip(features.tolist(), table["top_token"].to_pylist(), strict=True):
@@ -138,6 +143,7 @@ def top_contexts(
     *,
     unit: str = "tokens",
     one_per_document: bool = False,
+    target: str = "token",
 ) -> Labels:
     """Label every feature with its top activating tokens and their contexts.
 
@@ -148,7 +154,7 @@ def top_contexts(
     corpus : Corpus
         The text.
     k : int
-        Tokens a feature.
+        Tokens a feature; where there are fewer, those.
     window : int
         Context on each side; never beyond the document.
     unit : {"tokens", "words"}
@@ -156,9 +162,18 @@ def top_contexts(
         there whole and counts as none.
     one_per_document : bool
         Take the strongest token of a document only.
+    target : {"token", "next"}
+        What the labels mark: the activating token, or the one after it in the document, for features that say what
+        comes next ("I am" before any name). Then tokens at a document's end are no top tokens, nor those before a
+        special token, unless the corpus keeps these; activations and `Labels.top_token` stay the activating token's.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number or name is out of range, or ``acts`` were not captured on ``corpus``: another text or tokenizer.
     """
-    cut = _Cut(acts, corpus, window, unit)
-    return cut.labels(*top_positions(acts, k, one_per_document=one_per_document))
+    cut = _Cut(acts, corpus, window, unit, target)
+    return cut.labels(*top_positions(acts, k, one_per_document=one_per_document, among=cut.among))
 
 
 def sample_contexts(
@@ -170,6 +185,7 @@ def sample_contexts(
     *,
     unit: str = "tokens",
     one_per_document: bool = False,
+    target: str = "token",
     seed: int = 0,
 ) -> Labels:
     """Label every feature with tokens drawn from bands of its activations, see `sample_positions`.
@@ -178,37 +194,81 @@ def sample_contexts(
 
     Parameters
     ----------
-    acts, corpus, window, unit
+    acts, corpus, window, unit, target
         See `top_contexts`.
     k, bands, one_per_document, seed
         See `sample_positions`: k tokens a feature and band.
     """
-    cut = _Cut(acts, corpus, window, unit)
-    rows, values = sample_positions(acts, k, bands, one_per_document=one_per_document, seed=seed)
+    cut = _Cut(acts, corpus, window, unit, target)
+    rows, values = sample_positions(acts, k, bands, one_per_document=one_per_document, seed=seed, among=cut.among)
     return cut.labels(rows.reshape(acts.n_features, -1), values.reshape(acts.n_features, -1))
+
+
+def check_covers(name: str, labels: Labels, features: NDArray[np.int64]) -> Labels:
+    """Return labels that have these features; others are of another dictionary, and refused by name."""
+    if not isinstance(labels, Labels):
+        raise TypeError(f"{name} must be Labels, got {type(labels).__name__}")
+    highest = int(features.max(initial=-1))
+    if highest >= labels.n_features:
+        raise ValueError(
+            f"{name} must be of the pairs' dictionary, which has a feature {highest}, got labels of "
+            f"{labels.n_features} features"
+        )
+    return labels
 
 
 class _Cut:
     """Cuts tokens out of a corpus, with the window around them."""
 
-    def __init__(self, acts: Activations, corpus: Corpus, window: int, unit: str) -> None:
+    def __init__(self, acts: Activations, corpus: Corpus, window: int, unit: str, target: str) -> None:
         self._window = _checks.integer("window", window, minimum=0)
         self._unit = _checks.choice("unit", unit, UNITS)
+        self._ahead = TARGETS.index(_checks.choice("target", target, TARGETS))
+        if not isinstance(corpus, Corpus):
+            raise TypeError(f"corpus must be a Corpus, got {type(corpus).__name__}")
         if acts.document_ids is None or acts.positions is None:
             raise ValueError("acts must carry document_ids and positions, got none; capture them from the corpus")
         self._acts, self._corpus = acts, corpus
         self._documents, self._positions = acts.document_ids, acts.positions
         self._words: dict[int, WordWindows] = {}
+        self._ids = np.concatenate(corpus.document_token_ids)
+        self._sizes = np.array([len(ids) for ids in corpus.document_token_ids])
+        self._starts = np.concatenate([[0], np.cumsum(self._sizes)])
+        self._check_captured()
+
+    @property
+    def among(self) -> NDArray[np.bool_] | None:
+        """The rows whose label is a token that may be marked, shape (T,); None for all."""
+        if not self._ahead:
+            return None
+        follows = self._positions + 1 < self._sizes[self._documents]
+        if not self._corpus.keep_special:
+            after = np.minimum(self._starts[self._documents] + self._positions + 1, len(self._ids) - 1)
+            follows &= ~np.isin(self._ids[after], list(self._corpus.special_ids))
+        return np.asarray(follows)
 
     def labels(self, rows: NDArray[np.int64], values: NDArray[np.float32]) -> Labels:
         """Return labels of rows and activations (F, k), where -1 is no row."""
         found = rows >= 0
-        documents, positions = self._documents[rows[found]], self._positions[rows[found]]
+        documents, positions = self._documents[rows[found]], self._positions[rows[found]] + self._ahead
         texts = [self._context(*place) for place in zip(documents.tolist(), positions.tolist(), strict=True)]
         left, token, right = (list(column) for column in zip(*texts, strict=True)) if texts else ([], [], [])
         offsets = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
         top_token = top_token_texts(self._acts, self._corpus)
         return Labels(offsets, values[found], token, left, right, documents, positions, top_token)
+
+    def _check_captured(self) -> None:
+        """Refuse activations of another text, or of the same in other tokens."""
+        known = (self._documents >= 0) & (self._documents < len(self._sizes)) & (self._positions >= 0)
+        known[known] = self._positions[known] < self._sizes[self._documents[known]]
+        if self._acts.token_ids is not None:
+            there = self._starts[self._documents[known]] + self._positions[known]
+            known[known] = self._ids[there] == self._acts.token_ids[known]
+        if not known.all():
+            raise ValueError(
+                f"acts must be captured on this corpus, but {np.count_nonzero(~known)} of their {len(known)} tokens "
+                "are not in it: it has another text or tokenizer"
+            )
 
     def _context(self, document: int, position: int) -> tuple[str, str, str]:
         text, spans = self._corpus.texts[document], self._corpus.document_offsets[document]

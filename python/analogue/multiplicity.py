@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _checks
-from .labels import Labels
+from .labels import Labels, check_covers
 from .matches import Matches
 from .pairs import Pairs
 from .rules import rank_within
@@ -49,6 +49,9 @@ def hubs(
 
     _checks.integer("top", top, minimum=1)
     pairs, hub, partner = _sided(found, side)
+    if labels is not None:
+        for name, their, ids in zip("AB", labels, (pairs.feature_a, pairs.feature_b), strict=True):
+            check_covers(f"labels of {name}", their, ids)
     features, where, times = np.unique(hub, return_inverse=True, return_counts=True)
     order = np.argsort(-times, kind="stable")[:top]
     correlation, given = pairs.correlation, pairs.correlation_given_token

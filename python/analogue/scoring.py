@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .labels import Labels
+from .labels import Labels, check_covers
 from .nulls import Score, movable, one_per_token, permutation_test, sibling_groups
 from .pairs import Pairs
 from .procedure import Procedure
@@ -183,7 +183,9 @@ def _with_draws(score: Score, asked: int) -> Score:
 
 
 def _tokens(pairs: Pairs, labels: Sides) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    sides = zip(labels, (pairs.feature_a, pairs.feature_b), strict=True)
+    sides = list(zip(labels, (pairs.feature_a, pairs.feature_b), strict=True))
+    for name, (own, features) in zip("AB", sides, strict=True):
+        check_covers(f"labels of {name}", own, features)
     a, b = shared_ids(*([own.top_token[feature] for feature in features.tolist()] for own, features in sides))
     return a, b
 

@@ -14,7 +14,9 @@ from .given import Activations
 Found = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
-def top_positions(acts: Activations, k: int = 5, *, one_per_document: bool = False) -> Found:
+def top_positions(
+    acts: Activations, k: int = 5, *, one_per_document: bool = False, among: NDArray[np.bool_] | None = None
+) -> Found:
     """Find the tokens on which every feature fires most, all features in one pass.
 
     Parameters
@@ -24,6 +26,8 @@ def top_positions(acts: Activations, k: int = 5, *, one_per_document: bool = Fal
         Tokens a feature.
     one_per_document : bool
         Take the strongest token of a document only; ``acts`` must carry document ids.
+    among : ndarray of bool, shape (T,), optional
+        The tokens that count; None: all.
 
     Returns
     -------
@@ -35,12 +39,14 @@ def top_positions(acts: Activations, k: int = 5, *, one_per_document: bool = Fal
     """
     _checks.integer("k", k, minimum=1)
     documents = _documents(acts, one_per_document)
+    _check_among(acts, among)
     if isinstance(acts, FeatureActivations):
-        return core_top_positions(acts.indptr, acts.indices, acts.values, acts.n_features, k, documents)
+        return core_top_positions(*_csr(acts, among), k, documents)
     best, most = np.full((acts.n_features, k), -1), np.zeros((acts.n_features, k), dtype=np.float32)
     for shard, start in zip(acts, acts.offsets, strict=False):
         own = None if documents is None else documents[start : start + shard.n_tokens]
-        positions, values = core_top_positions(shard.indptr, shard.indices, shard.values, shard.n_features, k, own)
+        kept = None if among is None else among[start : start + shard.n_tokens]
+        positions, values = core_top_positions(*_csr(shard, kept), k, own)
         best = np.hstack([best, np.where(positions >= 0, positions + start, -1)])
         most = np.hstack([most, values])
         order = np.argsort(-most, axis=1, kind="stable")  # on ties what stood, from an earlier shard
@@ -49,7 +55,13 @@ def top_positions(acts: Activations, k: int = 5, *, one_per_document: bool = Fal
 
 
 def sample_positions(
-    acts: Activations, k: int = 5, bands: int = 5, *, one_per_document: bool = False, seed: int = 0
+    acts: Activations,
+    k: int = 5,
+    bands: int = 5,
+    *,
+    one_per_document: bool = False,
+    seed: int = 0,
+    among: NDArray[np.bool_] | None = None,
 ) -> Found:
     """Draw tokens from bands of every feature's activations, so that weak ones are seen beside the strongest.
 
@@ -67,6 +79,8 @@ def sample_positions(
         Draw at most one token of a document in a band; ``acts`` must carry document ids.
     seed : int
         The same tokens are drawn from shards and from memory.
+    among : ndarray of bool, shape (T,), optional
+        The tokens that count, for the highest activation too; None: all.
 
     Returns
     -------
@@ -80,14 +94,14 @@ def sample_positions(
     _checks.integer("bands", bands, minimum=1)
     _checks.integer("seed", seed, minimum=0)
     documents = _documents(acts, one_per_document)
-    highest = top_positions(acts, 1)[1][:, 0]
+    highest = top_positions(acts, 1, among=among)[1][:, 0]
     turns = np.random.default_rng(seed).permutation(acts.n_tokens).astype(np.uint32)
     drawn, values = np.full((acts.n_features, bands, k), -1), np.zeros((acts.n_features, bands, k), dtype=np.float32)
     start = 0
     for part in (acts,) if isinstance(acts, FeatureActivations) else acts:
         rows = slice(start, start + part.n_tokens)
         own = None if documents is None else documents[rows]
-        csr = (part.indptr, part.indices, part.values, part.n_features)
+        csr = _csr(part, None if among is None else among[rows])
         positions, more = (
             found.reshape(drawn.shape) for found in core_band_positions(*csr, k, bands, highest, turns[rows], own)
         )
@@ -104,6 +118,23 @@ def _documents(acts: Activations, one_per_document: bool) -> NDArray[np.int64] |
     if one_per_document and acts.document_ids is None:
         raise ValueError("acts must carry document_ids for one_per_document, got none; capture them from a corpus")
     return acts.document_ids if one_per_document else None
+
+
+def _check_among(acts: Activations, among: NDArray[np.bool_] | None) -> None:
+    if among is not None and (among.dtype != bool or among.shape != (acts.n_tokens,)):
+        raise ValueError(
+            f"among must say true or false of each of {acts.n_tokens} tokens, got {among.dtype} of {among.shape}"
+        )
+
+
+def _csr(
+    acts: FeatureActivations, among: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], int]:
+    """Return the arrays as the core takes them, with -1, which is no top activation, where a token does not count."""
+    values = acts.values
+    if among is not None:
+        values = np.where(np.repeat(among, np.diff(acts.indptr)), values, np.float32(-1))
+    return acts.indptr, acts.indices, values, acts.n_features
 
 
 def _first(

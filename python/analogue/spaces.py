@@ -48,6 +48,14 @@ class FeatureSpace:
     def __post_init__(self) -> None:
         if self.directions is not None:
             object.__setattr__(self, "has_decoder", True)
+        widths = {"labels": self.labels.n_features}
+        if self.activations is not None:
+            widths["activations"] = self.activations.n_features
+        if self.directions is not None:
+            widths["directions"] = len(self.directions)
+        if len(set(widths.values())) > 1:
+            got = ", ".join(f"{name} of {width}" for name, width in widths.items())
+            raise ValueError(f"a space must have one number of features at {self.site}, got {got}")
 
     def firing_rates(self) -> NDArray[np.float64]:
         """Return the share of kept tokens every feature fires on, shape (F,)."""

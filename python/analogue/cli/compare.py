@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..corpus import Corpus, same_tokenizer
+from ..documents import special_ids
 from ..grid import CHECKS, compare
 from ..matching import METRICS
 from ..nulls.permutations import METHODS
@@ -160,7 +161,7 @@ def compare_command(
         text_field=text_field,
         keep_special=keep_special,
         max_tokens=max_tokens,
-        extra_special_ids=tokenizer_b.all_special_ids,
+        extra_special_ids=special_ids(tokenizer_b),
     )
     with progress_bars() as progress:
         result = compare(
