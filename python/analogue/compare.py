@@ -41,9 +41,8 @@ def compare_spaces(
 ) -> Comparison:
     """Compare two feature spaces that were captured on the same tokens.
 
-    The stages are, in this order: candidates, pairing rule, multiplicity, one-to-one, correlation bands, junk, shared
-    words, score.
-    Pairs that are matched by directions must fire often enough before all other filters.
+    The stages are candidates, pairing rule, the filters in the order of ``settings.stages``, score. Pairs that are
+    matched by directions must fire often enough before all other filters.
     """
     settings = settings_or_default(settings)
     acts = (a.recorded_activations(), b.recorded_activations())

@@ -241,7 +241,7 @@ class Comparison:
             "sites": content["sites"],
             "rows": self.rows,
             "metric": self.pairs.metric,
-            "settings": asdict(self.settings),
+            "settings": self.settings.to_dict(),
             "stages": content["stages"],
             "features": {side: space.labels.n_features for side, space in self.spaces.items()},
             "stores": stores,
@@ -257,7 +257,7 @@ class Comparison:
         folder = Path(directory)
         manifest = open_run(folder, RUN_FORMAT)
         stages = [Stage.from_dict(stage) for stage in manifest["stages"]]
-        settings = Settings(**manifest["settings"] | {"measures": tuple(manifest["settings"]["measures"])})
+        settings = Settings.from_dict(manifest["settings"])
 
         def table(name: str) -> pyarrow.Table:
             return pq.read_table(checked(folder, f"{name}.parquet", manifest))
