@@ -114,9 +114,19 @@ def test_junk_and_shared_words_stand_with_the_run(run, tmp_path):
     a, b = read.labels
     for pair in zip(read.pairs.feature_a.tolist(), read.pairs.feature_b.tolist(), strict=True):
         assert a.words(pair[0]) & b.words(pair[1])
-    dropped = analogue.junk.dropped(read.pairs.stages[-2].dropped, a, b, 3, "default,quotes")
-    assert dropped.num_rows == len(read.pairs.stages[-2].dropped) > 0
+    gone = read.pairs.stages[-2].dropped
+    dropped = analogue.junk.dropped(gone, a, b, 3, "default,quotes")
+    assert dropped.num_rows == len(gone) > 0
     assert len(read.pairs.stages[-1].dropped) > 0
+    assert pq.read_table(out / "junk_dropped.parquet").equals(dropped)
+    parts = pq.read_table(out / "junk_by_correlation.parquet").to_pylist()
+    assert read.to_dict()["junk_by_correlation"] == parts
+    assert sum(part["pairs"] for part in parts) == read.pairs.stages[-3].counts.pairs
+    assert sum(part["junk"] for part in parts) == len(gone)
+    for part in parts:
+        assert column(read, "Share of junk", str(part["part"])) == [f"{part['share']:.0%}"]
+    kinds = analogue.junk.dropped_by_kind(dropped)
+    assert column(read, "Junk dropped", "pairs") == [str(n) for n in kinds["pairs"].to_pylist()]
 
 
 def test_labels_stages_and_an_own_junk_file_stand_with_the_run(run, tmp_path):

@@ -298,3 +298,38 @@ def test_files_that_are_no_files(mine):
     mine.write_bytes(b"characters = '\xff'")
     with pytest.raises(ValueError, match="must be UTF-8, got invalid start byte at byte 14"):
         load_junk(str(mine))
+
+
+def test_kinds_are_counted_over_pairs_and_features():
+    a = labels_of([".", "\n", "."], ["x"], ["<bos>"], ["\n", "\n"])
+    b = labels_of(["y"], [","], [".", ","])
+    pairs = pairs_of([(0, 0, 0.9), (1, 1, 0.8), (2, 1, 0.6), (0, 2, 0.5), (3, 2, 0.1), (1, 0, 0.3)])
+    found = {row["kind"]: row for row in junk.dropped_by_kind(junk.dropped(pairs, a, b), tokens=2).to_pylist()}
+    assert list(found) == ["punctuation", "special", "blanks"]
+    assert {kind: (row["features_a"], row["features_b"], row["pairs"]) for kind, row in found.items()} == {
+        "punctuation": (1, 2, 5),
+        "special": (1, 0, 1),
+        "blanks": (1, 0, 1),
+    }
+    assert found["punctuation"]["mean_correlation"] == pytest.approx((0.9 + 0.8 + 0.6 + 0.5 + 0.1) / 5)
+    assert found["punctuation"]["tokens"] == [".", ","]  # 6 and 4 times: of every pair, both tokens of B's feature 2
+    assert found["blanks"]["tokens"] == ["\n"]
+    none = junk.dropped_by_kind(junk.dropped(pairs_of([]), a, b))
+    assert none.num_rows == 0
+    assert "mean_correlation" in none.column_names
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_tables_are_of_the_pairs_before_the_filter(first):
+    """Whatever the order of the stages: pairs that a later stage took are there, those of an earlier one are not."""
+    a, b = labels_of(["."], ["x"], ["x"], ["."]), labels_of(["y"], ["y"], [","], ["y"])
+    pairs = pairs_of([(0, 0, 0.9), (1, 1, 0.05), (2, 2, 0.4), (3, 3, 0.02)])
+    stages = [filters.junk(a, b), filters.correlation(0.1)]
+    kept = pairs.filter(*(stages if first else stages[::-1]))
+    assert len(kept) == 0
+    found = junk.tables(kept, a, b, "majority", stage="junk majority")
+    before = pairs if first else pairs.select(pairs.correlation >= 0.1)
+    assert found["junk_by_correlation"].equals(junk.share_by_correlation(before, a, b))
+    assert sorted(found["junk_dropped"]["feature_a"].to_pylist()) == ([0, 2, 3] if first else [0, 2])
+    assert list(junk.tables(pairs, a, b, "off")) == ["junk_by_correlation"]
+    assert junk.tables(pairs, a, b, "off")["junk_by_correlation"].equals(junk.share_by_correlation(pairs, a, b))

@@ -87,10 +87,13 @@ class JunkList:
         for junk in self.sets:
             if stripped in junk.tokens or (junk.blank and not stripped):
                 return junk.name
-        of = {character: [junk.name for junk in self.sets if junk.has(character)] for character in set(stripped)}
-        if not stripped or not self.keep.isdisjoint(of) or not all(of.values()):
-            return None
-        return "+".join(junk.name for junk in self.sets if any(junk.name in names for names in of.values()))
+        found: set[str] = set()
+        for character in set(stripped):
+            of = {junk.name for junk in self.sets if junk.has(character)}
+            if not of or character in self.keep:
+                return None
+            found |= of
+        return "+".join(junk.name for junk in self.sets if junk.name in found) or None
 
     def kinds(self, tokens: Iterable[str]) -> list[str | None]:
         """Return the kind of every token; each different one is looked at once."""
