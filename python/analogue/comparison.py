@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +28,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 _OWN_KEYS = {"format", "versions", "sites", "rows", "metric", "settings", "stages", "features", "stores", "files"}
-MATCHED = (
-    "candidates",
-    "mean_best_correlation",
-    "many_to_one",
-    "unique_fraction",
-    "mutual_fraction",
-    "tokens_alone",
-)
+MATCHED = ("candidates", "mean_best_correlation", "many_to_one", "unique_fraction", "mutual_fraction", "tokens_alone")
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,8 +160,9 @@ class Comparison:
             "verdict": self.verdict.to_dict(),
         }
 
+    @cached_property
     def junk_tables(self) -> dict[str, pyarrow.Table]:
-        """Return what there is of junk among the pairs, see `junk.tables`."""
+        """What there is of junk among the pairs, see `junk.tables`."""
         stage = self.settings.filters_by_stage(*self.labels).get("junk")
         name = None if stage is None else stage[0].name
         return junk.tables(self.pairs, *self.labels, self.settings.junk, self.settings.junk_list, stage=name)
@@ -183,7 +178,7 @@ class Comparison:
             "summary": self.summary,
             "stages": self._stages,
             "scores": self.score_records(self.scores) + self.score_records(self.rate_adjusted),
-            "junk_by_correlation": self.junk_tables()["junk_by_correlation"].to_pylist(),
+            "junk_by_correlation": self.junk_tables["junk_by_correlation"].to_pylist(),
             "convergence": None if self.convergence is None else self.convergence.to_pylist(),
         }
 
@@ -238,7 +233,7 @@ class Comparison:
         for side in self.spaces:
             pq.write_table(self.hubs[side], folder / f"hubs_{side}.parquet")
             pq.write_table(self.multiplicity[side], folder / f"multiplicity_{side}.parquet")
-        for name, junk_table in self.junk_tables().items():
+        for name, junk_table in self.junk_tables.items():
             pq.write_table(junk_table, folder / f"{name}.parquet")
         if self.convergence is not None:
             pq.write_table(self.convergence, folder / "convergence.parquet")

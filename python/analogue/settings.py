@@ -31,8 +31,8 @@ _CLOSED_FORMS = (AUTO, *CLOSED_NULLS)
 class Settings(PairSettings):
     """What a comparison does between activations and scores; all of it is saved with the result.
 
-    What would not be used is refused. How features are labelled is described in `LabelSettings`, how pairs are made of
-    them in `PairSettings`; both parts are arguments of this one.
+    What would not be used is refused. Arguments are also those of `analogue.label_settings.LabelSettings` (how features
+    are labelled, junk, shared words) and of `analogue.pair_settings.PairSettings` (how pairs come about, which stay).
 
     Attributes
     ----------

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def junk_tables(named: dict[str, Comparison], shown: Comparison) -> Iterator[Table]:
     """Yield the share of junk by decile of correlation, and what was dropped of one comparison, by kind."""
     yield _by_correlation(named)
-    if (table := shown.junk_tables().get("junk_dropped")) is not None and len(table):
+    if (table := shown.junk_tables.get("junk_dropped")) is not None and len(table):
         yield _dropped(shown, dropped_by_kind(table).to_pylist(), len(table))
 
 
@@ -31,7 +31,7 @@ def _by_correlation(named: dict[str, Comparison]) -> Table:
         ("pairs", *map(str, range(1, 11))),
     )
     for name, comparison in named.items():
-        rows = comparison.junk_tables()["junk_by_correlation"].to_pylist()
+        rows = comparison.junk_tables["junk_by_correlation"].to_pylist()
         shares = [f"{row['share']:.0%}" for row in rows]
         table.add_row(name, str(sum(row["pairs"] for row in rows)), *shares, *[""] * (10 - len(rows)))
     return table
