@@ -135,7 +135,17 @@ def test_labels_stages_and_an_own_junk_file_stand_with_the_run(run, tmp_path):
         text = json.loads(next(lines))["text"]
     short.write_text("".join(json.dumps({"text": text[i : i + 1000]}) + "\n" for i in range(0, 12_000, 1000)))
     mine.write_text("tokens = ['the', 'of']")
-    options = ["--label-k", "2", "--label-window", "1", "--label-unit", "words", "--one-per-document"]
+    options = [
+        "--label-k",
+        "2",
+        "--label-window",
+        "1",
+        "--label-unit",
+        "words",
+        "--label-target",
+        "next",
+        "--one-per-document",
+    ]
     options += ["--junk-preset", f"default,{mine}", "--junk-keep", "-", "--junk", "any"]
     options += ["--stages", "junk, shared_words,correlation", "--shared-words", "1"]
     assert run(*with_option("--text", short), *TINY, "--out", out, *options)[0] == 0
@@ -144,10 +154,14 @@ def test_labels_stages_and_an_own_junk_file_stand_with_the_run(run, tmp_path):
     names = ["junk any, default,mine.toml keeping -", "shared word", "0.1 <= r"]
     assert [stage.name for stage in read.pairs.stages][2:] == names
     assert read.settings.junk_list.kind(" the") == "mine"
-    assert read.settings.labelling == {"k": 2, "window": 1, "unit": "words", "one_per_document": True}
+    assert read.settings.labelling == {"k": 2, "window": 1, "unit": "words", "target": "next", "one_per_document": True}
     table = read.labels[0].to_arrow().to_pylist()
     assert max(row["rank"] for row in table) == 1
     assert all(len(row[side].split()) <= 2 for row in table for side in ("left", "right"))
+    acts = read.spaces["a"].activations
+    row = table[0]
+    before = np.flatnonzero((acts.document_ids == row["document_id"]) & (acts.positions == row["position"] - 1))
+    assert acts.dense_columns([row["feature"]])[0, before] == row["activation"]
     places = [(row["feature"], row["document_id"]) for row in table]
     assert len(set(places)) == len(places)
     assert not any(token.strip() in ("the", "of") for f in read.pairs.feature_a for token in read.labels[0].tokens(f))

@@ -20,9 +20,11 @@ def test_words_are_flat_and_come_back():
     every = [field.name for field in fields(Settings)]
     assert {"label_k", "junk", "pairs", "min_correlation", "stages", "null", "seed"} <= set(every)
     assert len(set(every)) == len(every)
-    settings = Settings(label_k=3, label_window=2, label_unit="words", one_per_document=True, stages=STAGES[::-1])
+    settings = Settings(
+        label_k=3, label_window=2, label_unit="words", label_target="next", one_per_document=True, stages=STAGES[::-1]
+    )
     assert Settings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
-    assert settings.labelling == {"k": 3, "window": 2, "unit": "words", "one_per_document": True}
+    assert settings.labelling == {"k": 3, "window": 2, "unit": "words", "target": "next", "one_per_document": True}
     saved = Settings().to_dict()
     for name in ("stages", "label_k", "junk_keep"):
         del saved[name]  # a run that was written before they were
@@ -83,6 +85,7 @@ def test_what_is_not_asked_for_need_not_be_named():
         ({"label_k": 0}, "label_k must be at least 1, got 0"),
         ({"label_window": -1}, "label_window must be at least 0, got -1"),
         ({"label_unit": "letters"}, "label_unit must be one of tokens, words, got 'letters'"),
+        ({"label_target": "last"}, "label_target must be one of token, next, got 'last'"),
         ({"junk_keep": "+", "junk": "off"}, r"junk_keep needs a junk rule, got \+ with junk=off"),
         ({"junk_preset": load_junk("wide"), "junk": "off"}, "junk_preset needs a junk rule, got wide with junk=off"),
     ],

@@ -9,7 +9,7 @@ from typing import Any
 from . import _checks
 from .junk import check_rule
 from .junk_lists import DEFAULT, JunkList, as_junk_list, named_junk
-from .labels import UNITS
+from .labels import TARGETS, UNITS
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class LabelSettings:
         Context on each side of a token.
     label_unit : {"tokens", "words"}
         What the window counts.
+    label_target : {"token", "next"}
+        Whether the activating token is the label, or the one after it.
     one_per_document : bool
         Take the strongest token of a document only.
     junk : {"majority", "any", "off"} or int
@@ -40,6 +42,7 @@ class LabelSettings:
     label_k: int = 5
     label_window: int = 5
     label_unit: str = "tokens"
+    label_target: str = "token"
     one_per_document: bool = False
     junk: str | int = "majority"
     junk_preset: str | JunkList = DEFAULT
@@ -50,6 +53,7 @@ class LabelSettings:
         _checks.integer("label_k", self.label_k, minimum=1)
         _checks.integer("label_window", self.label_window, minimum=0)
         _checks.choice("label_unit", self.label_unit, UNITS)
+        _checks.choice("label_target", self.label_target, TARGETS)
         check_rule("junk", self.junk, "off")
         object.__setattr__(self, "junk_preset", named_junk(self.junk_preset))
         if self.junk == "off" and self.junk_preset != DEFAULT:
@@ -65,7 +69,7 @@ class LabelSettings:
     def labelling(self) -> dict[str, Any]:
         """The arguments of `top_contexts`."""
         size = {"k": self.label_k, "window": self.label_window, "unit": self.label_unit}
-        return size | {"one_per_document": self.one_per_document}
+        return size | {"target": self.label_target, "one_per_document": self.one_per_document}
 
     @property
     def junk_list(self) -> JunkList:

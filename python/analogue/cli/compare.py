@@ -11,7 +11,7 @@ from ..corpus import Corpus, same_tokenizer
 from ..documents import special_ids
 from ..grid import CHECKS, compare
 from ..junk_lists import DEFAULT
-from ..labels import UNITS
+from ..labels import TARGETS, UNITS
 from ..matching import METRICS
 from ..nulls.permutations import METHODS
 from ..pair_settings import ASSIGNMENT_TOP, STAGES
@@ -90,6 +90,9 @@ def compare_command(
     label_k: Annotated[int, typer.Option(help="Top tokens of every feature.")] = _DEFAULTS.label_k,
     label_window: Annotated[int, typer.Option(help="Context on each side of a token.")] = _DEFAULTS.label_window,
     label_unit: Annotated[str, typer.Option(help=f"What it counts: {', '.join(UNITS)}.")] = _DEFAULTS.label_unit,
+    label_target: Annotated[
+        str, typer.Option(help=f"Label with the activating token, or the next: {', '.join(TARGETS)}.")
+    ] = _DEFAULTS.label_target,
     one_per_document: Annotated[
         bool, typer.Option("--one-per-document", help="Label with the strongest token of a document only.")
     ] = False,
@@ -165,6 +168,7 @@ def compare_command(
         label_k=label_k,
         label_window=label_window,
         label_unit=label_unit,
+        label_target=label_target,
         one_per_document=one_per_document,
         null=null,
         method=method,
