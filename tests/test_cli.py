@@ -114,9 +114,57 @@ def test_junk_and_shared_words_stand_with_the_run(run, tmp_path):
     a, b = read.labels
     for pair in zip(read.pairs.feature_a.tolist(), read.pairs.feature_b.tolist(), strict=True):
         assert a.words(pair[0]) & b.words(pair[1])
-    dropped = analogue.junk.dropped(read.pairs.stages[-2].dropped, a, b, 3, "default,quotes")
-    assert dropped.num_rows == len(read.pairs.stages[-2].dropped) > 0
+    gone = read.pairs.stages[-2].dropped
+    dropped = analogue.junk.dropped(gone, a, b, 3, "default,quotes")
+    assert dropped.num_rows == len(gone) > 0
     assert len(read.pairs.stages[-1].dropped) > 0
+    assert pq.read_table(out / "junk_dropped.parquet").equals(dropped)
+    parts = pq.read_table(out / "junk_by_correlation.parquet").to_pylist()
+    assert read.to_dict()["junk_by_correlation"] == parts
+    assert sum(part["pairs"] for part in parts) == read.pairs.stages[-3].counts.pairs
+    assert sum(part["junk"] for part in parts) == len(gone)
+    for part in parts:
+        assert column(read, "Share of junk", str(part["part"])) == [f"{part['share']:.0%}"]
+    kinds = analogue.junk.dropped_by_kind(dropped)
+    assert column(read, "Junk dropped", "pairs") == [str(n) for n in kinds["pairs"].to_pylist()]
+
+
+def test_labels_stages_and_an_own_junk_file_stand_with_the_run(run, tmp_path):
+    out, mine, short = tmp_path / "run", tmp_path / "mine.toml", tmp_path / "short.jsonl"
+    with open(TEXT, encoding="utf-8") as lines:
+        text = json.loads(next(lines))["text"]
+    short.write_text("".join(json.dumps({"text": text[i : i + 1000]}) + "\n" for i in range(0, 12_000, 1000)))
+    mine.write_text("tokens = ['the', 'of']")
+    options = [
+        "--label-k",
+        "2",
+        "--label-window",
+        "1",
+        "--label-unit",
+        "words",
+        "--label-target",
+        "next",
+        "--one-per-document",
+    ]
+    options += ["--junk-preset", f"default,{mine}", "--junk-keep", "-", "--junk", "any"]
+    options += ["--stages", "junk, shared_words,correlation", "--shared-words", "1"]
+    assert run(*with_option("--text", short), *TINY, "--out", out, *options)[0] == 0
+    mine.unlink()
+    read = analogue.load_comparison(out)
+    names = ["junk any, default,mine.toml keeping -", "shared word", "0.1 <= r"]
+    assert [stage.name for stage in read.pairs.stages][2:] == names
+    assert read.settings.junk_list.kind(" the") == "mine"
+    assert read.settings.labelling == {"k": 2, "window": 1, "unit": "words", "target": "next", "one_per_document": True}
+    table = read.labels[0].to_arrow().to_pylist()
+    assert max(row["rank"] for row in table) == 1
+    assert all(len(row[side].split()) <= 2 for row in table for side in ("left", "right"))
+    acts = read.spaces["a"].activations
+    row = table[0]
+    before = np.flatnonzero((acts.document_ids == row["document_id"]) & (acts.positions == row["position"] - 1))
+    assert acts.dense_columns([row["feature"]])[0, before] == row["activation"]
+    places = [(row["feature"], row["document_id"]) for row in table]
+    assert len(set(places)) == len(places)
+    assert not any(token.strip() in ("the", "of") for f in read.pairs.feature_a for token in read.labels[0].tokens(f))
 
 
 def test_grid_and_json(run, tmp_path):
@@ -219,6 +267,12 @@ def with_option(option, value):
             [*ONE_CELL, "--junk", "off", "--junk-preset", "wide"],
             ["junk_preset needs a junk rule, got wide with junk=off"],
         ),
+        ([*ONE_CELL, "--junk-preset", "default,mine.toml"], ["mine.toml must be the TOML file of a junk set"]),
+        ([*ONE_CELL, "--junk", "off", "--junk-keep", "+"], ["junk_keep needs a junk rule, got + with junk=off"]),
+        ([*ONE_CELL, "--stages", "junk"], ["stages must name correlation too"]),
+        ([*ONE_CELL, "--stages", "junk,corr"], ["stages must be one of multiplicity", "got 'corr'"]),
+        ([*ONE_CELL, "--label-k", "0"], ["label_k must be at least 1, got 0"]),
+        ([*ONE_CELL, "--label-unit", "letters"], ["label_unit must be one of tokens, words, got 'letters'"]),
         ([*ONE_CELL, "--shared-words", "-1"], ["shared_words must be at least 0, got -1"]),
         ([*ONE_CELL, "--null", "none"], ["null must be one of", "'none'"]),
         ([*ONE_CELL, "--measures", "svcca,magic"], ["measures must be one of", "'magic'"]),

@@ -265,3 +265,18 @@ def test_pairs_in_a_line():
 def test_unknown_policies():
     with pytest.raises(ValueError, match="policy must be one of strict, best, first, got 'worst'"):
         filters.one_to_one("worst")
+
+
+@given(rows)
+def test_entering_undoes_a_stage_and_all_after_it(listed):
+    pairs = pairs_of(listed)
+    rules = (filters.correlation(0.1, 0.5), filters.one_to_one("best"), filters.correlation(0.2))
+    kept = pairs.filter(*rules)
+    for at, stage in enumerate(kept.stages):
+        found, wanted = kept.entering(stage.name), pairs.filter(*rules[:at])
+        assert [each.name for each in found.stages] == [each.name for each in wanted.stages]
+        ids = (list(zip(p.feature_a.tolist(), p.feature_b.tolist(), strict=True)) for p in (found, wanted))
+        assert sorted(next(ids)) == sorted(next(ids))
+        assert found.counts.mean_correlation == pytest.approx(wanted.counts.mean_correlation)
+    with pytest.raises(ValueError, match=r"stage must be one of 0\.1 <= r <= 0\.5, one_to_one best, .*, got 'junk'"):
+        kept.entering("junk")

@@ -1,5 +1,8 @@
 """Junk: the lists against what they are to hold, the rules and tables against loops, the original's two mistakes."""
 
+import json
+import unicodedata
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -212,3 +215,121 @@ def test_bad_arguments():
         load_junk(["default"])
     with pytest.raises(ValueError, match="parts must be at least 1, got 0"):
         junk.share_by_correlation(pairs_of([]), none, none, parts=0)
+
+
+MINE = """
+characters = "~x"
+categories = ["Sc"]
+tokens = ["<|sep|>"]
+exact = [" the"]
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    (tmp_path / "mine.toml").write_text(MINE, encoding="utf-8")
+    return tmp_path / "mine.toml"
+
+
+def test_a_file_of_ones_own(mine):
+    listed = load_junk(str(mine))
+    wanted = {"~": "mine", " ~x\n": "mine", "€": "mine", "$~": "mine", " <|sep|>": "mine", " the": "mine", "the": None}
+    wanted |= {".": None, "": None, "~.": None, "y": None}
+    assert {token: listed.kind(token) for token in wanted} == wanted
+    both = load_junk(f"default, {mine}")
+    assert [both.kind(token) for token in (".", "~.", "")] == ["punctuation", "punctuation+mine", "blanks"]
+    again = JunkList.from_dict(json.loads(json.dumps(both.to_dict())))
+    assert again == both
+    (mine.parent / "blank.toml").write_text("blank = true")
+    assert load_junk(str(mine.parent / "blank.toml")).kind(" \\n") == "blank"
+
+
+def test_characters_that_are_kept():
+    """Row 58: classes of characters, but not those of arithmetic, which mean something."""
+    classes = "blanks,unicode-punctuation,unicode-symbols"
+    assert all(is_junk(sign, classes) for sign in "+-*/=<>%$&#")
+    kept = load_junk(classes).keeping("+-*/=<>%")
+    assert kept.name == f"{classes} keeping +-*/=<>%"
+    assert [kept.kind(token) for token in ("+", " -", "<=>", "-.", "a+")] == [None] * 5
+    assert [kept.kind(token) for token in ("$", "&#", ".", "\n")] == [
+        *("unicode-symbols", "unicode-punctuation", "unicode-punctuation", "blanks")
+    ]
+    hyphen = load_junk().keeping("-<>")
+    assert (hyphen.kind("-"), hyphen.kind(" -- "), hyphen.kind(".-")) == (None, None, None)
+    assert hyphen.kind(" <bos>") == "special"  # listed whole
+    assert load_junk("original-13").keeping("-").kind("-") is None
+    assert load_junk().keeping("") == load_junk()
+
+
+every = st.text(st.sampled_from("a.+-$€\n «\u0301\u200b漢"), max_size=4)
+
+
+@given(every, st.sets(st.sampled_from(["P", "Sm", "Zs", "Mn", "Lo"])), st.sets(st.sampled_from(".+-")))
+def test_categories_equal_a_loop(token, categories, keep):
+    listed = JunkList("own", (JunkSet("own", categories=frozenset(categories)),), keep=frozenset(keep))
+    stripped = token.strip()
+    inside = [unicodedata.category(c) in categories or unicodedata.category(c)[0] in categories for c in stripped]
+    assert (listed.kind(token) is not None) == (bool(stripped) and all(inside) and not set(stripped) & keep)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\ncharacter = '.'", r"line 2: key must be one of characters, .*, blank, got 'character'"),
+        ("tokens = ['a']\n\ncharacters = ['.']", r"line 3: characters must be a string, got \['\.'\]"),
+        ("tokens = 'a'", "line 1: tokens must be a list of strings, got 'a'"),
+        ("exact = [1]", r"line 1: exact must be a list of strings, got \[1\]"),
+        ("blank = 'yes'", "line 1: blank must be true or false, got 'yes'"),
+        ("categories = ['P', 'Q']", "line 1: categories must be Unicode's, such as P or Sm, got 'Q'"),
+        ("characters = ", "mine.toml must be TOML: "),
+        ("blank = false", "mine.toml must hold at least one of characters, .*, got none"),
+        ("", "mine.toml must hold at least one of"),
+    ],
+)
+def test_bad_files(mine, text, said):
+    mine.write_text(text)
+    with pytest.raises(ValueError, match=rf"mine\.toml.*{said}" if said.startswith("line") else said):
+        load_junk(f"default,{mine}")
+
+
+def test_files_that_are_no_files(mine):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.toml must be the TOML file of a junk set, got none there"):
+        load_junk("nowhere.toml")
+    mine.write_bytes(b"characters = '\xff'")
+    with pytest.raises(ValueError, match="must be UTF-8, got invalid start byte at byte 14"):
+        load_junk(str(mine))
+
+
+def test_kinds_are_counted_over_pairs_and_features():
+    a = labels_of([".", "\n", "."], ["x"], ["<bos>"], ["\n", "\n"])
+    b = labels_of(["y"], [","], [".", ","])
+    pairs = pairs_of([(0, 0, 0.9), (1, 1, 0.8), (2, 1, 0.6), (0, 2, 0.5), (3, 2, 0.1), (1, 0, 0.3)])
+    found = {row["kind"]: row for row in junk.dropped_by_kind(junk.dropped(pairs, a, b), tokens=2).to_pylist()}
+    assert list(found) == ["punctuation", "special", "blanks"]
+    assert {kind: (row["features_a"], row["features_b"], row["pairs"]) for kind, row in found.items()} == {
+        "punctuation": (1, 2, 5),
+        "special": (1, 0, 1),
+        "blanks": (1, 0, 1),
+    }
+    assert found["punctuation"]["mean_correlation"] == pytest.approx((0.9 + 0.8 + 0.6 + 0.5 + 0.1) / 5)
+    assert found["punctuation"]["tokens"] == [".", ","]  # 6 and 4 times: of every pair, both tokens of B's feature 2
+    assert found["blanks"]["tokens"] == ["\n"]
+    none = junk.dropped_by_kind(junk.dropped(pairs_of([]), a, b))
+    assert none.num_rows == 0
+    assert "mean_correlation" in none.column_names
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_tables_are_of_the_pairs_before_the_filter(first):
+    """Whatever the order of the stages: pairs that a later stage took are there, those of an earlier one are not."""
+    a, b = labels_of(["."], ["x"], ["x"], ["."]), labels_of(["y"], ["y"], [","], ["y"])
+    pairs = pairs_of([(0, 0, 0.9), (1, 1, 0.05), (2, 2, 0.4), (3, 3, 0.02)])
+    stages = [filters.junk(a, b), filters.correlation(0.1)]
+    kept = pairs.filter(*(stages if first else stages[::-1]))
+    assert len(kept) == 0
+    found = junk.tables(kept, a, b, "majority", stage="junk majority")
+    before = pairs if first else pairs.select(pairs.correlation >= 0.1)
+    assert found["junk_by_correlation"].equals(junk.share_by_correlation(before, a, b))
+    assert sorted(found["junk_dropped"]["feature_a"].to_pylist()) == ([0, 2, 3] if first else [0, 2])
+    assert list(junk.tables(pairs, a, b, "off")) == ["junk_by_correlation"]
+    assert junk.tables(pairs, a, b, "off")["junk_by_correlation"].equals(junk.share_by_correlation(pairs, a, b))

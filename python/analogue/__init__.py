@@ -3,8 +3,10 @@
 from . import filters as filters
 from . import junk as junk
 from . import rematch as rematch
+from . import showing as showing
 from . import similarity as similarity
 from ._core import __version__ as __version__
+from .ablation import ablation as ablation
 from .activations import FeatureActivations as FeatureActivations
 from .capture import capture as capture
 from .compare import scores_by_multiplicity as scores_by_multiplicity

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .comparison import MATCHED, Comparison, paired_rows
+from .comparison import MATCHED, Comparison
 from .direction_matches import DirectionMatches
 from .directions import match_directions, rows_in_common
 from .filters import firing
@@ -24,7 +24,7 @@ from .robustness import convergence, split_half
 from .scoring import score_pairs, score_redrawn
 from .scoring_result import Scoring
 from .settings import REDRAWN, Settings, settings_or_default
-from .spaces import FeatureSpace
+from .spaces import FeatureSpace, paired_rows
 from .token_conditional import token_conditional
 
 Progress = Callable[[str, int, int], None]
@@ -41,9 +41,8 @@ def compare_spaces(
 ) -> Comparison:
     """Compare two feature spaces that were captured on the same tokens.
 
-    The stages are, in this order: candidates, pairing rule, multiplicity, one-to-one, correlation bands, junk, shared
-    words, score.
-    Pairs that are matched by directions must fire often enough before all other filters.
+    The stages are candidates, pairing rule, the filters in the order of ``settings.stages``, score. Pairs that are
+    matched by directions must fire often enough before all other filters.
     """
     settings = settings_or_default(settings)
     acts = (a.recorded_activations(), b.recorded_activations())

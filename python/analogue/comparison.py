@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import junk
 from .files import read_json, write_json
 from .labels import Labels
 from .nulls import Score
@@ -18,7 +20,7 @@ from .robustness import SplitHalf
 from .runs import MANIFEST, RUN_FORMAT, checked, new_run, open_run, read_arrays, versions, write_arrays
 from .scoring_result import ChosenNull, Scoring
 from .settings import Settings
-from .spaces import FeatureSpace, Store
+from .spaces import FeatureSpace, Store, paired_rows
 from .token_conditional import TokenConditional
 from .verdict import Verdict, verdict
 
@@ -26,14 +28,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 _OWN_KEYS = {"format", "versions", "sites", "rows", "metric", "settings", "stages", "features", "stores", "files"}
-MATCHED = (
-    "candidates",
-    "mean_best_correlation",
-    "many_to_one",
-    "unique_fraction",
-    "mutual_fraction",
-    "tokens_alone",
-)
+MATCHED = ("candidates", "mean_best_correlation", "many_to_one", "unique_fraction", "mutual_fraction", "tokens_alone")
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,17 +160,25 @@ class Comparison:
             "verdict": self.verdict.to_dict(),
         }
 
+    @cached_property
+    def junk_tables(self) -> dict[str, pyarrow.Table]:
+        """What there is of junk among the pairs, see `junk.tables`."""
+        stage = self.settings.filters_by_stage(*self.labels).get("junk")
+        name = None if stage is None else stage[0].name
+        return junk.tables(self.pairs, *self.labels, self.settings.junk, self.settings.junk_list, stage=name)
+
     @property
     def _stages(self) -> list[dict[str, Any]]:
         return [stage.to_dict() for stage in self.pairs.stages]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return sites, summary, row counters, scores (the rate-adjusted last) and convergence as plain JSON values."""
+        """Return sites, summary, stages, scores (the rate-adjusted last), junk and convergence as plain JSON values."""
         return {
             "sites": {side: space.site for side, space in self.spaces.items()},
             "summary": self.summary,
             "stages": self._stages,
             "scores": self.score_records(self.scores) + self.score_records(self.rate_adjusted),
+            "junk_by_correlation": self.junk_tables["junk_by_correlation"].to_pylist(),
             "convergence": None if self.convergence is None else self.convergence.to_pylist(),
         }
 
@@ -230,6 +233,8 @@ class Comparison:
         for side in self.spaces:
             pq.write_table(self.hubs[side], folder / f"hubs_{side}.parquet")
             pq.write_table(self.multiplicity[side], folder / f"multiplicity_{side}.parquet")
+        for name, junk_table in self.junk_tables.items():
+            pq.write_table(junk_table, folder / f"{name}.parquet")
         if self.convergence is not None:
             pq.write_table(self.convergence, folder / "convergence.parquet")
         write_arrays(folder / "nulls.npz", self.scoring.draws())
@@ -241,7 +246,7 @@ class Comparison:
             "sites": content["sites"],
             "rows": self.rows,
             "metric": self.pairs.metric,
-            "settings": asdict(self.settings),
+            "settings": self.settings.to_dict(),
             "stages": content["stages"],
             "features": {side: space.labels.n_features for side, space in self.spaces.items()},
             "stores": stores,
@@ -257,7 +262,7 @@ class Comparison:
         folder = Path(directory)
         manifest = open_run(folder, RUN_FORMAT)
         stages = [Stage.from_dict(stage) for stage in manifest["stages"]]
-        settings = Settings(**manifest["settings"] | {"measures": tuple(manifest["settings"]["measures"])})
+        settings = Settings.from_dict(manifest["settings"])
 
         def table(name: str) -> pyarrow.Table:
             return pq.read_table(checked(folder, f"{name}.parquet", manifest))
@@ -290,8 +295,3 @@ class Comparison:
             direction_match=summary["directions"],
             provenance={name: value for name, value in manifest.items() if name not in _OWN_KEYS},
         )
-
-
-def paired_rows(spaces: Mapping[str, FeatureSpace], pairs: Pairs, kind: str) -> dict[str, NDArray[np.float32]]:
-    """Return the rows that pairs are scored on, one a pair; ``kind`` as in `FeatureSpace.score_rows`."""
-    return {side: spaces[side].score_rows(getattr(pairs, f"feature_{side}"), kind) for side in ("a", "b")}

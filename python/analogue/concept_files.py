@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .concept import Concept, check_word, distinct, subtracted
+from .toml_mistakes import mistake as _mistake
 
 KEYS = ("name", "case", "words", "inherits", "union", "minus", "removed")
 CASES = ("fold", "exact")
@@ -134,19 +134,6 @@ def _words(source: str, text: str, key: str, value: Any) -> list[str]:
     if twice is not None:
         raise _mistake(source, text, key, f"{key} must stand there once, got {twice!r} twice", twice)
     return value
-
-
-def _mistake(source: str, text: str, key: str, what: str, word: object = None) -> ValueError:
-    """Return the error with the line of the key, or of the last time that its list has the word."""
-    lines = text.splitlines()
-    quoted = rf"[\"']?{re.escape(key)}[\"']?"
-    starts = re.compile(rf"\s*(?:{quoted}\s*=|\[+\s*{quoted}\s*\])")
-    line = next((number for number, content in enumerate(lines, 1) if starts.match(content)), 1)
-    if word is not None:
-        literal = f'"{word}"' if isinstance(word, str) else str(word)
-        ends = next((number for number in range(line, len(lines) + 1) if "]" in lines[number - 1]), line)
-        line = max((number for number in range(line, ends + 1) if literal in lines[number - 1]), default=line)
-    return ValueError(f"{source}, line {line}: {what}")
 
 
 def resolve(definitions: Mapping[str, Definition], name: str, within: tuple[str, ...] = ()) -> Concept:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ class Grid:
             "versions": versions(),
             "cells": [list(sites) for sites in self.cells],
             "control": self.control is not None,
-            "settings": asdict(next(iter(self.cells.values())).settings),
+            "settings": next(iter(self.cells.values())).settings.to_dict(),
             "stages": {name: comparison.to_dict()["stages"] for name, comparison in self.comparisons.items()},
             **self.provenance,
         }
@@ -215,7 +215,10 @@ def compare_grid(
     if settings.by == "directions":
         _refuse_other_spaces([side for key, side in sides.items() if key != "b"], side_b)
     inspections = {key: _inspected(side, corpus, check, device) for key, side in sides.items()}
-    spaces = {key: _spaces(side, corpus, batch_size, device, f"model {key}", progress) for key, side in sides.items()}
+    spaces = {
+        key: _spaces(side, corpus, settings, batch_size, device, f"model {key}", progress)
+        for key, side in sides.items()
+    }
     arguments = arguments or {}
 
     def compared(key: str, role: str, space_a: FeatureSpace, space_b: FeatureSpace) -> Comparison:
@@ -256,7 +259,13 @@ def _refuse_other_spaces(sides: Sequence[Side], side_b: Side) -> None:
 
 
 def _spaces(
-    side: Side, corpus: Corpus, batch_size: int | None, device: str, stage: str, progress: Progress | None
+    side: Side,
+    corpus: Corpus,
+    settings: Settings,
+    batch_size: int | None,
+    device: str,
+    stage: str,
+    progress: Progress | None,
 ) -> list[FeatureSpace]:
     captured = capture(
         side.model,
@@ -271,5 +280,6 @@ def _spaces(
         dictionary = side.dictionaries[site]
         w_dec = dictionary.w_dec
         directions = None if w_dec is None else w_dec.detach().cpu().float().numpy()
-        spaces.append(FeatureSpace(site, top_contexts(acts, corpus), acts, directions, dictionary=dictionary))
+        labels = top_contexts(acts, corpus, **settings.labelling)
+        spaces.append(FeatureSpace(site, labels, acts, directions, dictionary=dictionary))
     return spaces

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -139,3 +141,90 @@ def dropped(
         columns[f"tokens_{side}"] = pa.array(tokens, pa.list_(pa.string()))
         columns[f"kinds_{side}"] = pa.array([listed.kinds(own) for own in tokens], pa.list_(pa.string()))
     return pa.table(columns)
+
+
+def dropped_by_kind(table: pyarrow.Table, tokens: int = 5) -> pyarrow.Table:
+    """Count what `dropped` lists, by the kind of junk.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        From `dropped`.
+    tokens : int
+        Examples of every kind.
+
+    Returns
+    -------
+    pyarrow.Table
+        A row a kind, most pairs first: kind, features_a and features_b (junk features of that kind, each once), pairs
+        (with one of them), mean_correlation (of these pairs), and tokens (the most frequent of that kind). The kind of
+        a feature is that of most of its junk tokens, so a pair stands under two kinds where its sides differ.
+    """
+    import pyarrow as pa
+
+    _checks.integer("tokens", tokens, minimum=0)
+    features: dict[str, tuple[set[int], set[int]]] = {}
+    pairs: dict[str, dict[int, float]] = {}
+    texts: dict[str, Counter[str]] = {}
+    for row, pair in enumerate(table.to_pylist()):
+        for place, side in enumerate("ab"):
+            if pair["side"] not in (side, "both"):
+                continue
+            kind = _most(pair[f"kinds_{side}"])
+            features.setdefault(kind, (set(), set()))[place].add(pair[f"feature_{side}"])
+            pairs.setdefault(kind, {})[row] = pair["correlation"]
+            own = zip(pair[f"tokens_{side}"], pair[f"kinds_{side}"], strict=True)
+            texts.setdefault(kind, Counter()).update(token for token, of in own if of == kind)
+    rows = [
+        {
+            "kind": kind,
+            "features_a": len(features[kind][0]),
+            "features_b": len(features[kind][1]),
+            "pairs": len(pairs[kind]),
+            "mean_correlation": float(np.mean(list(pairs[kind].values()))),
+            "tokens": [token for token, _ in texts[kind].most_common(tokens)],
+        }
+        for kind in sorted(pairs, key=lambda kind: -len(pairs[kind]))
+    ]
+    schema: dict[str, pa.DataType] = {"kind": pa.string()}
+    schema |= dict.fromkeys(("features_a", "features_b", "pairs"), pa.int64())
+    schema |= {"mean_correlation": pa.float64(), "tokens": pa.list_(pa.string())}
+    return pa.Table.from_pylist(rows, pa.schema(schema))
+
+
+def tables(
+    pairs: Pairs,
+    labels_a: Labels,
+    labels_b: Labels,
+    rule: str | int,
+    preset: str | JunkList = DEFAULT,
+    *,
+    stage: str | None = None,
+) -> dict[str, pyarrow.Table]:
+    """Return the tables of junk that a run folder holds, by file name.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        After all filters.
+    labels_a, labels_b, preset
+        See `filters.junk`.
+    rule : {"majority", "any", "off"} or int
+        "off" counts what "majority" would drop of the pairs.
+    stage : str, optional
+        The name of the junk filter among the stages of the pairs, where there is one.
+
+    Returns
+    -------
+    dict of str to pyarrow.Table
+        ``junk_by_correlation`` (`share_by_correlation` of the pairs as they were before that filter), and
+        ``junk_dropped`` (`dropped`) where there is one.
+    """
+    asked = (labels_a, labels_b, "majority" if rule == "off" else rule, preset)
+    before = pairs if stage is None else pairs.entering(stage)
+    found = {"junk_by_correlation": share_by_correlation(before, *asked)}
+    return found if stage is None else found | {"junk_dropped": dropped(before, *asked)}
+
+
+def _most(kinds: Iterable[str | None]) -> str:
+    return Counter(kind for kind in kinds if kind is not None).most_common(1)[0][0]

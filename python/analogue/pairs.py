@@ -162,6 +162,27 @@ class Pairs:
             pairs = pairs.stage(rule.name, rule.keeps(pairs))
         return pairs
 
+    def entering(self, stage: str) -> Pairs:
+        """Return the pairs that a stage was given: those kept, then what it and every later stage dropped.
+
+        Raises
+        ------
+        ValueError
+            If there is no stage of that name.
+        """
+        names = [each.name for each in self.stages]
+        if stage not in names:
+            raise ValueError(f"stage must be one of {', '.join(names)}, got {stage!r}")
+        at = names.index(stage)
+        parts = [self, *(each.dropped for each in self.stages[at:] if each.dropped is not None)]
+
+        def column(name: str) -> Any:
+            values = [getattr(part, name) for part in parts]
+            return None if values[0] is None else np.concatenate(values)
+
+        joined = {name: column(name) for name in (*_IDS, *_NUMBERS)}
+        return replace(self, **joined, stages=self.stages[:at])
+
     def to_arrow(self) -> pyarrow.Table:
         """Return all pairs as one table, the kept first; ``dropped_by`` names the stage that took a pair, else null."""
         import pyarrow as pa

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
-from . import _checks, filters
-from .given import GIVEN
-from .junk import check_rule
-from .junk_lists import DEFAULT, load_junk
-from .labels import Labels
-from .matching import METRICS
+from . import _checks
+from .label_settings import read_junk, saved_junk
 from .nulls import CLOSED_MEASURES, CLOSED_NULLS, NULLS
 from .nulls.permutations import METHODS, ORIGINAL
-from .pairs import Filter
-from .rules import DIRECTIONS, RULES
+from .pair_settings import PairSettings
 from .similarity import MEASURES
 
-BY = ("activations", "directions")
-ASSIGNMENT_TOP = 8
 AUTO = "auto"
 PANEL = ("rsa", "cka", "mutual_knn", "heldout_cca", "svcca_capped", "svcca")
 REDRAWN = ("shift", "subset")
@@ -31,54 +25,17 @@ _ELSEWHERE = {
     "pair-subset": "it is in Python, analogue.rematch.pair_subset",
 }
 _CLOSED_FORMS = (AUTO, *CLOSED_NULLS)
-# The sides whose features may have many pairs under a rule; under "capacity" it depends on the direction.
-_HUBS = {"b_to_a": ("a",), "a_to_b": ("b",), "union": ("a", "b"), "mutual": (), "assignment": ()}
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(PairSettings):
     """What a comparison does between activations and scores; all of it is saved with the result.
 
-    What would not be used is refused.
+    What would not be used is refused. Arguments are also those of `analogue.label_settings.LabelSettings` (how features
+    are labelled, junk, shared words) and of `analogue.pair_settings.PairSettings` (how pairs come about, which stay).
 
     Attributes
     ----------
-    by : {"activations", "directions"}
-        What partners are matched by: how activations go together, or, for two dictionaries of one space, the cosine
-        of their decoder rows, see `match_directions`.
-    metric : {"pearson", "cosine", "jaccard"}
-        How activations are taken to go together, see `match`; pairs carry their plain correlation whatever it is.
-    given : {"token", "bigram"} or None
-        Match by the correlation that is left given it, see `match`.
-    pairs : {"mutual", "b_to_a", "a_to_b", "union", "capacity", "assignment"}
-        The pairing rule, see `Matches.pairs`.
-    capacity : int or None
-        Pairs that a feature may have under the rule "capacity".
-    direction : {"b_to_a", "a_to_b"}
-        Which side chooses under the rule "capacity", which alone takes it.
-    top : int or None
-        Partners kept for each feature; None: 8 for "assignment", which alone looks beyond the best one, else 1.
-    min_multiplicity, max_multiplicity : int or None
-        Keep features of the chosen side with so many pairs, see `filters.multiplicity`.
-    multiplicity_policy : {"drop", "first", "best"}
-        What a feature with more than ``max_multiplicity`` pairs keeps.
-    multiplicity_keep : int or None
-        How many of them under "first" and "best"; None: ``max_multiplicity``.
-    one_to_one : {"strict", "best", "first"} or None
-        Keep every feature at most once; mutual and assignment pairs are one-to-one already.
-    min_activations : int
-        Tokens a feature must fire on to be a candidate; matched by directions, to stay.
-    min_correlation, max_correlation : float or None
-        The band of the correlation that pairs are matched by: the one given the token or bigram where ``given`` is,
-        else the plain one, whatever ``metric`` and ``by``.
-    min_correlation_given_token : float or None
-        The least correlation given the token's identity.
-    junk : {"majority", "any", "off"} or int
-        The junk rule, see `filters.junk`.
-    junk_preset : str
-        What is junk: names of presets and sets with commas between, see `load_junk`.
-    shared_words : int
-        The least number of top words that both features of a pair have, see `filters.shared_word`; 0: none are asked.
     null : {"auto", "siblings", "one-per-token", "pairing", "stratified", "shift", "subset"}
         The null hypothesis, see `permutation_test`; "auto" takes the one that fits the pairs, see `choose_null`. The
         strata are fifths of the pairs by the firing rate of their B feature, the groups in them siblings. For the last
@@ -104,25 +61,6 @@ class Settings:
         Pair and score growing parts of the text too, see `convergence`.
     """
 
-    by: str = "activations"
-    metric: str = "pearson"
-    given: str | None = None
-    pairs: str = "mutual"
-    capacity: int | None = None
-    direction: str = "b_to_a"
-    top: int | None = None
-    min_multiplicity: int | None = None
-    max_multiplicity: int | None = None
-    multiplicity_policy: str = "drop"
-    multiplicity_keep: int | None = None
-    one_to_one: str | None = None
-    min_activations: int = 20
-    min_correlation: float | None = 0.1
-    max_correlation: float | None = None
-    min_correlation_given_token: float | None = None
-    junk: str | int = "majority"
-    junk_preset: str = DEFAULT
-    shared_words: int = 0
     null: str = AUTO
     method: str = "permutation"
     measures: tuple[str, ...] = PANEL
@@ -135,36 +73,10 @@ class Settings:
     convergence: bool = False
 
     def __post_init__(self) -> None:
-        _checks.choice("by", self.by, BY)
+        super().__post_init__()
         if self.by == "directions" and (self.split_half or self.convergence):
             raise ValueError("split_half and convergence need by=activations: directions are the same for any text")
-        _checks.choice("metric", self.metric, METRICS)
-        if self.by == "directions" and self.metric != "pearson":
-            raise ValueError(f"metric needs by=activations, got {self.metric} with by=directions")
-        if self.given is not None and not isinstance(self.given, str):
-            raise TypeError(
-                f"given must be {', '.join(GIVEN)} or None, got {type(self.given).__name__}: `match` takes group ids"
-            )
-        if self.given is not None:
-            _checks.choice("given", self.given, GIVEN)
-        if self.given is not None and (self.metric != "pearson" or self.by == "directions"):
-            raise ValueError(f"given needs metric=pearson and by=activations, got {self.metric} and {self.by}")
-        self._check_rule()
-        self._check_words()
-        _checks.integer("min_activations", self.min_activations, minimum=1)
-        for name in ("min_correlation", "max_correlation", "min_correlation_given_token"):
-            _checks.number_or_none(name, getattr(self, name))
-        filters.correlation(self.min_correlation, self.max_correlation)
-        if self.one_to_one is not None:
-            _checks.choice("one_to_one", self.one_to_one, filters.ONE_TO_ONE)
         self._check_scores()
-
-    def _check_words(self) -> None:
-        check_rule("junk", self.junk, "off")
-        load_junk(self.junk_preset)
-        if self.junk == "off" and self.junk_preset != DEFAULT:
-            raise ValueError(f"junk_preset needs a junk rule, got {self.junk_preset} with junk=off")
-        _checks.integer("shared_words", self.shared_words, minimum=0)
 
     def _check_scores(self) -> None:
         if self.null in _ELSEWHERE:
@@ -227,70 +139,15 @@ class Settings:
             if value is not None and not (name == "min_correlation" and value <= -1.0)
         }
 
-    def _check_rule(self) -> None:
-        _checks.choice("pairs", self.pairs, RULES)
-        _checks.choice("direction", self.direction, DIRECTIONS)
-        _checks.choice("multiplicity_policy", self.multiplicity_policy, filters.MULTIPLICITY_POLICIES)
-        if (self.capacity is None) == (self.pairs == "capacity"):
-            raise ValueError(
-                f"capacity must be given with pairs=capacity and only there, got {self.capacity} with {self.pairs}"
-            )
-        if self.direction != DIRECTIONS[0] and self.pairs != "capacity":
-            raise ValueError(f"direction goes with pairs=capacity only, got {self.direction} with {self.pairs}")
-        low, high, keep = self.min_multiplicity, self.max_multiplicity, self.multiplicity_keep
-        for name in ("capacity", "top", "min_multiplicity", "max_multiplicity", "multiplicity_keep"):
-            if (value := getattr(self, name)) is not None:
-                _checks.integer(name, value, minimum=1)
-        if low is not None and high is not None and low > high:
-            raise ValueError(f"min_multiplicity must not exceed max_multiplicity, got {low} and {high}")
-        if keep is not None and (high is None or keep > high or self.multiplicity_policy == "drop"):
-            raise ValueError(
-                f"multiplicity_keep must be at most max_multiplicity, with the policy first or best, got {keep} with "
-                f"{high} and {self.multiplicity_policy}"
-            )
-        if low is not None and len(self._hub_sides) != 1:
-            raise ValueError(
-                f"min_multiplicity needs pairs of many to one: b_to_a, a_to_b or capacity, got pairs={self.pairs}"
-            )
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain JSON values, with what own junk files said."""
+        return asdict(self) | {"junk_preset": saved_junk(self.junk_preset)}
 
-    @property
-    def partners(self) -> int:
-        """The ``top`` that matching runs with."""
-        return self.top if self.top is not None else ASSIGNMENT_TOP if self.pairs == "assignment" else 1
-
-    @property
-    def rule(self) -> dict[str, Any]:
-        """The arguments of `Matches.pairs`."""
-        return {"rule": self.pairs, "k": self.capacity, "direction": self.direction}
-
-    def filters(self, labels_a: Labels, labels_b: Labels, *, bands: bool = True) -> list[Filter]:
-        """Return the filters in their order: multiplicity, one-to-one, correlation bands (if wanted), junk, words."""
-        stages = []
-        if self.min_multiplicity is not None or self.max_multiplicity is not None:
-            for side in self._hub_sides:
-                band, kept = (self.min_multiplicity, self.max_multiplicity), self.multiplicity_keep
-                stages.append(filters.multiplicity(*band, side, self.multiplicity_policy, kept))
-        if self.one_to_one is not None:
-            stages.append(filters.one_to_one(self.one_to_one))
-        if bands and (self.min_correlation is not None or self.max_correlation is not None):
-            stages.append(self._correlation_band())
-        if bands and self.min_correlation_given_token is not None:
-            stages.append(filters.correlation(self.min_correlation_given_token, of="given_token"))
-        if self.junk != "off":
-            stages.append(filters.junk(labels_a, labels_b, self.junk, self.junk_preset))
-        if self.shared_words:
-            stages.append(filters.shared_word(labels_a, labels_b, self.shared_words))
-        return stages
-
-    def _correlation_band(self) -> Filter:
-        ends = (self.min_correlation, self.max_correlation)
-        if self.given is None:
-            return filters.correlation(*ends)
-        return filters.correlation(*ends, of="matched")._replace(name=filters.band(f"r given {self.given}", *ends))
-
-    @property
-    def _hub_sides(self) -> tuple[str, ...]:
-        return _HUBS[self.direction if self.pairs == "capacity" else self.pairs]
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
+        """Read back what `to_dict` returned."""
+        lists = {name: tuple(saved[name]) for name in ("measures", "stages") if name in saved}
+        return cls(**{**saved, **lists, "junk_preset": read_junk(saved["junk_preset"])})
 
 
 def settings_or_default(settings: Settings | None) -> Settings:

@@ -14,6 +14,7 @@ from .activations import FeatureActivations
 from .dictionaries import Dictionary
 from .files import sha256
 from .labels import Labels
+from .pairs import Pairs
 
 Store = Mapping[str, Any]
 
@@ -117,6 +118,11 @@ class FeatureSpace:
             manifest = _checked(folder, store["activations"], "manifest.json")
             activations = FeatureActivations.load(manifest.parent)
         return cls(site, labels, activations, has_decoder=store["has_decoder"])
+
+
+def paired_rows(spaces: Mapping[str, FeatureSpace], pairs: Pairs, kind: str) -> dict[str, NDArray[np.float32]]:
+    """Return the rows that pairs are scored on, one a pair; ``kind`` as in `FeatureSpace.score_rows`."""
+    return {side: spaces[side].score_rows(getattr(pairs, f"feature_{side}"), kind) for side in ("a", "b")}
 
 
 def relocated(store: Store, prefix: str) -> Store:

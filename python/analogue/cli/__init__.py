@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
+from .ablation import ablation_command
 from .compare import compare_command
 from .demo import demo_command
 from .explain import explain_command
 from .inspect import inspect_command
+from .show import show_command
 
 app = typer.Typer(
     help="Do two language models represent the same things?",
@@ -23,6 +25,8 @@ app.command("demo")(demo_command)
 app.command("compare")(compare_command)
 app.command("explain")(explain_command)
 app.command("inspect")(inspect_command)
+app.command("show")(show_command)
+app.command("ablation")(ablation_command)
 
 
 def _version(wanted: bool) -> None:

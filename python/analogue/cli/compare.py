@@ -10,14 +10,28 @@ import typer
 from ..corpus import Corpus, same_tokenizer
 from ..documents import special_ids
 from ..grid import CHECKS, compare
+from ..junk_lists import DEFAULT
+from ..labels import TARGETS, UNITS
 from ..matching import METRICS
 from ..nulls.permutations import METHODS
+from ..pair_settings import ASSIGNMENT_TOP, STAGES
 from ..rules import RULES
 from ..runs import check_target
-from ..settings import ASSIGNMENT_TOP, NULL_NAMES, Settings
+from ..settings import NULL_NAMES, Settings
 from ..sides import load_side, shared_context_length
 from ..similarity import MEASURES
-from .options import Device, Json, MaxTokens, NoActivations, Out, Overwrite, Permutations, Seed, permutations_of
+from .options import (
+    Device,
+    Json,
+    MaxTokens,
+    NoActivations,
+    Out,
+    Overwrite,
+    Permutations,
+    Seed,
+    names_of,
+    permutations_of,
+)
 from .output import finish, progress_bars
 
 _DEFAULTS = Settings()
@@ -64,11 +78,24 @@ def compare_command(
         str, typer.Option(help="Junk rule: majority, any, off, or a number: so many of a feature's top tokens.")
     ] = str(_DEFAULTS.junk),
     junk_preset: Annotated[
-        str, typer.Option(help="What is junk: default, wide, original-13, ..., or several with commas between.")
-    ] = _DEFAULTS.junk_preset,
+        str, typer.Option(help="What is junk: default, wide, original-13, my-junk.toml, ..., with commas between.")
+    ] = DEFAULT,
+    junk_keep: Annotated[str, typer.Option(help="Characters that are never junk, such as '+-*/=<>%'.")] = "",
     shared_words: Annotated[
         int, typer.Option(help="Keep only pairs that have so many whole top words in common.")
     ] = _DEFAULTS.shared_words,
+    stages: Annotated[
+        str, typer.Option(help="The order of the filters, with commas between; those asked for must be named.")
+    ] = ",".join(STAGES),
+    label_k: Annotated[int, typer.Option(help="Top tokens of every feature.")] = _DEFAULTS.label_k,
+    label_window: Annotated[int, typer.Option(help="Context on each side of a token.")] = _DEFAULTS.label_window,
+    label_unit: Annotated[str, typer.Option(help=f"What it counts: {', '.join(UNITS)}.")] = _DEFAULTS.label_unit,
+    label_target: Annotated[
+        str, typer.Option(help=f"Label with the activating token, or the next: {', '.join(TARGETS)}.")
+    ] = _DEFAULTS.label_target,
+    one_per_document: Annotated[
+        bool, typer.Option("--one-per-document", help="Label with the strongest token of a document only.")
+    ] = False,
     null: Annotated[str, typer.Option(help=f"Null hypothesis: {', '.join(NULL_NAMES)}.")] = _DEFAULTS.null,
     method: Annotated[str, typer.Option(help=f"How nulls are had: {', '.join(METHODS)}.")] = _DEFAULTS.method,
     stop: Annotated[
@@ -135,12 +162,19 @@ def compare_command(
         min_correlation_given_token=min_correlation_given_token,
         junk=int(junk) if junk.isdecimal() else junk,
         junk_preset=junk_preset,
+        junk_keep=junk_keep,
         shared_words=shared_words,
+        stages=tuple(names_of(stages)),
+        label_k=label_k,
+        label_window=label_window,
+        label_unit=label_unit,
+        label_target=label_target,
+        one_per_document=one_per_document,
         null=null,
         method=method,
         stop=stop,
         token_null=token_null,
-        measures=tuple(name.strip() for name in measures.split(",") if name.strip()),
+        measures=tuple(names_of(measures)),
         permutations=drawn,
         seed=seed,
         min_pairs=min_pairs,

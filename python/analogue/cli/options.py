@@ -27,3 +27,8 @@ def permutations_of(given: str) -> int | str:
         return int(given)
     except ValueError:
         raise ValueError(f"permutations must be a number or {ORIGINAL}, got {given!r}") from None
+
+
+def names_of(given: str) -> list[str]:
+    """Read names with commas between."""
+    return [name.strip() for name in given.split(",") if name.strip()]

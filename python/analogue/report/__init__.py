@@ -7,9 +7,12 @@ from pathlib import Path
 from ..comparison import Comparison
 from ..grid import Grid
 from ..runs import new_run
+from .ablation import ablation_tables as ablation_tables
 from .explanation import explanation_tables as explanation_tables
 from .figures import draw_comparison as draw_comparison
 from .figures import draw_grid as draw_grid
+from .grading import write_grading as write_grading
+from .showing import shown_tables as shown_tables
 from .tables import tables as tables
 
 

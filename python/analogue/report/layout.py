@@ -56,3 +56,11 @@ def note_below(table: Table, notes: Iterable[tuple[str, str]]) -> None:
     if lines:
         table.caption = "\n".join(lines)
         table.caption_justify = "left"
+
+
+def printable(text: str) -> str:
+    r"""Spell out control characters, line breaks and all else that is not seen: a tab as "\t".
+
+    Text of a corpus can then neither steer a terminal nor turn the direction of what stands around it.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

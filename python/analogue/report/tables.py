@@ -9,6 +9,7 @@ import numpy as np
 
 from ..comparison import Comparison
 from ..grid import Grid
+from .junk import junk_tables
 from .layout import matched_by, name_of, new_table, note_below, number
 from .scores import correlations, many_cells, nulls, scores, token_nulls, verdicts
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def tables(result: Comparison | Grid, top: int = 8) -> Iterator[Table]:
-    """Yield the tables of a result: what was matched, row counters, pairs, hubs, robustness, nulls, scores, verdicts.
+    """Yield the tables of a result: matching, row counters, junk, pairs, hubs, robustness, nulls, scores, verdicts.
 
     Parameters
     ----------
@@ -31,6 +32,7 @@ def tables(result: Comparison | Grid, top: int = 8) -> Iterator[Table]:
     yield _counters(named)
     cells = [comparison for name, comparison in named.items() if name != "control"]
     shown = max(cells, key=_beyond_token)
+    yield from junk_tables(named, shown)
     yield _best_pairs(shown, top)
     yield _hubs(shown, top)
     yield correlations(named)
