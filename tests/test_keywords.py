@@ -239,7 +239,28 @@ def test_nothing_to_look_in_or_for(where):
     )
 
 
-PIECES = ["man", "Man", "sand", "Brock", "ers", "n", "s", "S", "'s", "’s", "'", "’", "3", "14", ".", ",", "-", "-", "_", "("]
+PIECES = [
+    "man",
+    "Man",
+    "sand",
+    "Brock",
+    "ers",
+    "n",
+    "s",
+    "S",
+    "'s",
+    "’s",
+    "'",
+    "’",
+    "3",
+    "14",
+    ".",
+    ",",
+    "-",
+    "-",
+    "_",
+    "(",
+]
 PIECES += [
     " ",
     "  ",
