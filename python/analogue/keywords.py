@@ -119,7 +119,8 @@ def keyword_hits(labels: Labels, groups: Sequence[KeywordGroup], where: Where = 
         were found that way.
 
         Words of a keyword always follow each other. A regular expression must match all of a word (of the token, where
-        that is looked at; for "phrase", of any run of words); for "substring" it matches any piece.
+        that is looked at; for "phrase", of any run of words; for "substring", any piece). For "phrase", an expression
+        with an assertion (``^``, ``\b``) is tried on every run, any other only in windows that it occurs in.
 
     Returns
     -------
