@@ -1,13 +1,10 @@
 //! Which keywords stand in the contexts of which features, as whole words, all features and groups in one pass.
 
-use std::ops::Range;
-
 use rayon::prelude::*;
-use rustc_hash::FxHashMap;
 
 use crate::Error;
 use crate::lexicon::{KeywordGroup, Lexicon, Scope};
-use crate::words::{Word, reaches_edge, scan};
+use crate::reader::Reader;
 
 /// Features that one task takes; the spellings it has met are kept from one to the next.
 const FEATURES_A_TASK: usize = 512;
@@ -62,15 +59,19 @@ pub fn keyword_hits<S: AsRef<str> + Sync>(
         .map_init(
             || Reader::new(&lexicon, scope),
             |reader, task| {
-                let mut hits = KeywordHits::default();
+                let (mut hits, mut found) = (KeywordHits::default(), Vec::new());
                 let first = task * FEATURES_A_TASK;
                 for feature in first..(first + FEATURES_A_TASK).min(n_features) {
-                    reader.of_feature.clear();
+                    found.clear();
                     for row in offsets[feature] as usize..offsets[feature + 1] as usize {
-                        reader.read([left[row].as_ref(), token[row].as_ref(), right[row].as_ref()]);
+                        found.extend(reader.read_context([
+                            left[row].as_ref(),
+                            token[row].as_ref(),
+                            right[row].as_ref(),
+                        ]));
                     }
-                    reader.of_feature.sort_unstable();
-                    for same in reader.of_feature.chunk_by(|one, other| one == other) {
+                    found.sort_unstable();
+                    for same in found.chunk_by(|one, other| one == other) {
                         let (group, keyword) = lexicon.place(same[0]);
                         hits.feature.push(feature as i64);
                         hits.group.push(group);
@@ -92,154 +93,6 @@ pub fn keyword_hits<S: AsRef<str> + Sync>(
     Ok(all)
 }
 
-/// Reads one context after another and remembers what it knows of a spelling.
-struct Reader<'a> {
-    lexicon: &'a Lexicon,
-    scope: Scope,
-    known: FxHashMap<Box<str>, [u32; 2]>,
-    matched: FxHashMap<Box<str>, Box<[u32]>>,
-    text: String,
-    words: Vec<Word>,
-    ids: Vec<[u32; 2]>,
-    found: Vec<u32>,
-    /// Keywords of all contexts of the feature, once a context.
-    of_feature: Vec<u32>,
-}
-
-impl<'a> Reader<'a> {
-    fn new(lexicon: &'a Lexicon, scope: Scope) -> Self {
-        Self {
-            lexicon,
-            scope,
-            known: FxHashMap::default(),
-            matched: FxHashMap::default(),
-            text: String::new(),
-            words: Vec::new(),
-            ids: Vec::new(),
-            found: Vec::new(),
-            of_feature: Vec::new(),
-        }
-    }
-
-    fn read(&mut self, [left, token, right]: [&str; 3]) {
-        self.text.clear();
-        self.words.clear();
-        self.found.clear();
-        if self.scope == Scope::Token {
-            self.text.push_str(token.trim());
-            scan(&self.text, &mut self.words);
-            if self.words.is_empty() && !self.text.is_empty() {
-                self.words.push(Word { start: 0, end: self.text.len() });
-            }
-            self.find(0..self.words.len(), 0..self.words.len());
-        } else {
-            self.text.extend([left, token, right]);
-            scan(&self.text, &mut self.words);
-            let whole = self.whole(!left.is_empty(), !right.is_empty());
-            let (start, end) = (left.len(), left.len() + token.len());
-            let first = self.words.partition_point(|word| word.end <= start);
-            let last = self.words.partition_point(|word| word.start < end).max(first);
-            if self.scope == Scope::Word {
-                let reach = self.lexicon.longest() - 1;
-                let near = first.saturating_sub(reach).max(whole.start)..(last + reach).min(whole.end);
-                if first < last && !near.is_empty() {
-                    self.find(near, first..last);
-                }
-            } else {
-                self.find(whole.clone(), whole);
-            }
-        }
-        self.found.sort_unstable();
-        self.found.dedup();
-        self.of_feature.extend_from_slice(&self.found);
-    }
-
-    /// The words that no edge can have cut.
-    fn whole(&self, left: bool, right: bool) -> Range<usize> {
-        let (text, mut whole) = (&self.text, 0..self.words.len());
-        if let Some(word) = self.words.last()
-            && right
-            && reaches_edge(&text[word.end..], text[..word.end].chars().next_back())
-        {
-            whole.end -= 1;
-        }
-        if let Some(word) = self.words.first()
-            && left
-            && reaches_edge(&text[..word.start], text[word.start..].chars().next())
-        {
-            whole.start = 1;
-        }
-        whole.start.min(whole.end)..whole.end
-    }
-
-    /// Keywords that are runs of the words `within`, at least one of them among `touched`; all of them for tokens.
-    fn find(&mut self, within: Range<usize>, touched: Range<usize>) {
-        let lexicon = self.lexicon;
-        if lexicon.has_phrases() {
-            self.ids.clear();
-            for word in &self.words[within.clone()] {
-                let spelling = &self.text[word.start..word.end];
-                let ids = self.known.get(spelling).copied().unwrap_or_else(|| {
-                    let ids = lexicon.ids(spelling);
-                    self.known.insert(spelling.into(), ids);
-                    ids
-                });
-                self.ids.push(ids);
-            }
-            for first in 0..self.ids.len() {
-                for phrase in lexicon.phrases_at(&self.ids[first..]) {
-                    let run = within.start + first..within.start + first + phrase.len();
-                    let fits = match self.scope {
-                        Scope::Token => phrase.len() == self.words.len(),
-                        Scope::Word => run.start < touched.end && run.end > touched.start,
-                        Scope::Window => true,
-                        Scope::Phrase => phrase.is_written(&self.text, &self.words, run),
-                    };
-                    if fits {
-                        self.found.push(phrase.keyword);
-                    }
-                }
-            }
-        }
-        if lexicon.has_regexes() {
-            self.find_regexes(within, &touched);
-        }
-    }
-
-    fn find_regexes(&mut self, within: Range<usize>, touched: &Range<usize>) {
-        match self.scope {
-            Scope::Token if within.is_empty() => {}
-            Scope::Token => self.match_run(within.start, within.end - 1),
-            Scope::Word | Scope::Window => {
-                for word in within.start.max(touched.start)..within.end.min(touched.end) {
-                    self.match_run(word, word);
-                }
-            }
-            Scope::Phrase => {
-                for first in within.clone() {
-                    for last in first..within.end {
-                        self.match_run(first, last);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Regular expressions that match the text from the first to the last word, whole.
-    fn match_run(&mut self, first: usize, last: usize) {
-        let run = &self.text[self.words[first].start..self.words[last].end];
-        if let Some(matched) = self.matched.get(run) {
-            self.found.extend_from_slice(matched);
-            return;
-        }
-        let matched = self.lexicon.matches(run);
-        self.found.extend_from_slice(&matched);
-        if first == last || self.scope == Scope::Token {
-            self.matched.insert(run.into(), matched.into()); // longer runs hardly ever come back
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,7 +105,7 @@ mod tests {
         let (offsets, around): (Vec<i64>, _) = ((0..=2000).map(|feature| 2 * feature).collect(), vec![" "; 4000]);
         let contexts = Contexts { offsets: &offsets, left: &around, token: &token, right: &around };
         let keywords = vec!["Man".into(), "sand".into()];
-        let group = KeywordGroup { name: "group".into(), keywords, case_sensitive: false, regex: false };
+        let group = KeywordGroup { name: "group".into(), keywords, ..KeywordGroup::default() };
         let find = || keyword_hits(&contexts, std::slice::from_ref(&group), Scope::Word).unwrap();
         let [one, three] = [1, 3].map(|threads| naive::with_threads(threads, find));
         assert_eq!(one, three);

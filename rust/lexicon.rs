@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use regex::{Regex, RegexBuilder};
+use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use rustc_hash::FxHashMap;
 
 use crate::Error;
@@ -13,6 +13,9 @@ const UNKNOWN: u32 = u32::MAX;
 const COMPOSED: usize = 0;
 const FOLDED: usize = 1;
 
+/// What a regular expression may take when it is compiled, in bytes; the default of the crate.
+const COMPILED_BYTES: usize = 10 << 20;
+
 /// Keywords that go together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeywordGroup {
@@ -21,6 +24,14 @@ pub struct KeywordGroup {
     pub case_sensitive: bool,
     /// Whether the keywords are regular expressions.
     pub regex: bool,
+    /// Whether a keyword may be part of a compound, words that hyphens join.
+    pub compounds: bool,
+}
+
+impl Default for KeywordGroup {
+    fn default() -> Self {
+        Self { name: String::new(), keywords: Vec::new(), case_sensitive: false, regex: false, compounds: true }
+    }
 }
 
 /// The part of a context that a keyword must match.
@@ -34,6 +45,8 @@ pub enum Scope {
     Window,
     /// Whole words anywhere, with what the keyword has between and around them.
     Phrase,
+    /// Any piece of the activating token, which finds "eat" in "great".
+    Substring,
 }
 
 /// All keywords of all groups, numbered one after another.
@@ -41,9 +54,16 @@ pub struct Lexicon {
     /// The number of every word of the keywords, with case and without.
     numbers: [FxHashMap<String, u32>; 2],
     phrases: [Vec<Vec<Phrase>>; 2],
+    /// Keywords to find as pieces of tokens, with case and without.
+    pieces: [Vec<(u32, String)>; 2],
     regexes: Vec<(u32, Regex)>,
-    /// The number of every group's first keyword.
+    /// The places of all regular expressions.
+    every_regex: Vec<usize>,
+    /// For phrases: the regular expressions, to be searched for anywhere in a text.
+    anywhere: RegexSet,
+    /// The number of every group's first keyword, and whether its keywords may be parts of compounds.
     first_keyword: Vec<u32>,
+    compounds: Vec<bool>,
     longest: usize,
 }
 
@@ -62,9 +82,10 @@ impl Scope {
             "word" => Ok(Self::Word),
             "window" => Ok(Self::Window),
             "phrase" => Ok(Self::Phrase),
+            "substring" => Ok(Self::Substring),
             _ => Err(Error::Number {
                 name: "where".into(),
-                wanted: "token, word, window or phrase".into(),
+                wanted: "token, word, window, phrase or substring".into(),
                 got: name.into(),
             }),
         }
@@ -76,23 +97,38 @@ impl Lexicon {
         let mut lexicon = Self {
             numbers: Default::default(),
             phrases: Default::default(),
+            pieces: Default::default(),
             regexes: Vec::new(),
+            every_regex: Vec::new(),
+            anywhere: RegexSet::empty(),
             first_keyword: Vec::new(),
+            compounds: Vec::new(),
             longest: 1,
         };
-        let mut number = 0;
+        let (mut number, mut anywhere) = (0, Vec::new());
         for group in groups {
             lexicon.first_keyword.push(number);
+            lexicon.compounds.push(group.compounds);
             for keyword in &group.keywords {
                 let wrong = |reason| Error::Keyword { keyword: keyword.clone(), group: group.name.clone(), reason };
                 if group.regex {
-                    let regex = whole(keyword, group.case_sensitive).map_err(wrong)?;
+                    let regex = compiled(keyword, group.case_sensitive, scope != Scope::Substring).map_err(wrong)?;
                     lexicon.regexes.push((number, regex));
+                    anywhere.push(loose(keyword, group.case_sensitive));
+                } else if scope == Scope::Substring {
+                    let case = if group.case_sensitive { COMPOSED } else { FOLDED };
+                    lexicon.pieces[case].push((number, spelt(keyword.trim(), case)));
                 } else {
                     lexicon.add(number, keyword, group.case_sensitive, scope).map_err(wrong)?;
                 }
                 number += 1;
             }
+        }
+        lexicon.every_regex = (0..lexicon.regexes.len()).collect();
+        if scope == Scope::Phrase {
+            let room = COMPILED_BYTES.saturating_mul(anywhere.len().max(1));
+            let set = RegexSetBuilder::new(&anywhere).size_limit(room).build();
+            lexicon.anywhere = set.expect("each of them was compiled alone");
         }
         Ok(lexicon)
     }
@@ -126,6 +162,11 @@ impl Lexicon {
         (group as i64, i64::from(keyword - self.first_keyword[group]))
     }
 
+    /// Whether a keyword may be part of a compound.
+    pub fn in_compounds(&self, keyword: u32) -> bool {
+        self.compounds[self.first_keyword.partition_point(|&first| first <= keyword) - 1]
+    }
+
     pub fn has_phrases(&self) -> bool {
         self.numbers.iter().any(|numbers| !numbers.is_empty())
     }
@@ -157,10 +198,34 @@ impl Lexicon {
         })
     }
 
-    /// Keywords that are regular expressions and match the whole text.
-    pub fn matches(&self, text: &str) -> Vec<u32> {
-        let text = spelt(text, COMPOSED);
-        self.regexes.iter().filter(|(_, regex)| regex.is_match(&text)).map(|&(keyword, _)| keyword).collect()
+    /// The places of all regular expressions.
+    pub fn regexes(&self) -> &[usize] {
+        &self.every_regex
+    }
+
+    /// The places of the regular expressions that may match a part of the text: all others match none.
+    pub fn possible(&self, text: &str) -> Vec<usize> {
+        self.anywhere.matches(&composed(text)).iter().collect()
+    }
+
+    /// Keywords that are regular expressions, those at `places`, and match the whole text.
+    pub fn matches(&self, text: &str, places: &[usize]) -> Vec<u32> {
+        let text = composed(text);
+        places
+            .iter()
+            .map(|&place| &self.regexes[place])
+            .filter(|(_, regex)| regex.is_match(&text))
+            .map(|found| found.0)
+            .collect()
+    }
+
+    /// Keywords that are pieces of the text, or match one.
+    pub fn inside(&self, text: &str) -> Vec<u32> {
+        let pieces = [COMPOSED, FOLDED].into_iter().flat_map(|case| {
+            let text = spelt(text, case);
+            self.pieces[case].iter().filter(move |(_, piece)| text.contains(piece)).map(|found| found.0)
+        });
+        pieces.chain(self.matches(text, &self.every_regex)).collect()
     }
 }
 
@@ -206,13 +271,28 @@ fn spelt(word: &str, case: usize) -> String {
     if case == COMPOSED { composed(word) } else { folded(word) }
 }
 
-/// A regular expression that matches a text as a whole or not at all.
-fn whole(pattern: &str, case_sensitive: bool) -> Result<Regex, String> {
+/// A regular expression that matches a text as a whole or not at all, or that matches a part of it.
+fn compiled(pattern: &str, case_sensitive: bool, whole: bool) -> Result<Regex, String> {
     Regex::new(pattern)
-        .and_then(|_| RegexBuilder::new(&format!(r"\A(?:{pattern})\z")).case_insensitive(!case_sensitive).build())
+        .and_then(|_| {
+            let pattern = if whole { format!(r"\A(?:{pattern})\z") } else { pattern.into() };
+            RegexBuilder::new(&pattern).case_insensitive(!case_sensitive).size_limit(COMPILED_BYTES).build()
+        })
         .map_err(|error| {
             let message = error.to_string();
             let reason = message.lines().last().unwrap_or_default().trim_start_matches("error: ");
             format!("must be a regular expression: {reason}")
         })
+}
+
+/// A pattern that is in a text wherever the regular expression matches a part of it as a whole.
+///
+/// With assertions, such as that a text ends, it depends on what is around the part: the pattern is in every text.
+fn loose(pattern: &str, case_sensitive: bool) -> String {
+    let parsed = regex_syntax::parse(pattern).expect("it was compiled");
+    match (parsed.properties().look_set().is_empty(), case_sensitive) {
+        (false, _) => String::new(),
+        (true, true) => format!("(?:{pattern})"),
+        (true, false) => format!("(?i:{pattern})"),
+    }
 }

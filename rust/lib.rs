@@ -22,6 +22,7 @@ mod leaders;
 mod ledger;
 mod lexicon;
 mod lines;
+mod mentions;
 mod metric;
 mod moments;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod products;
 #[cfg(feature = "python")]
 mod python;
 mod ranks;
+mod reader;
 mod roster;
 mod sequences;
 mod side;
@@ -48,6 +50,7 @@ pub use correlation::{BestPartners, Search, best_partners};
 pub use error::Error;
 pub use keywords::{Contexts, KeywordHits, keyword_hits};
 pub use lexicon::{KeywordGroup, Scope};
+pub use mentions::{Mentions, mentions};
 pub use metric::Metric;
 pub use pairs::pair_correlations;
 pub use ranks::mantel_dots;

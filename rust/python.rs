@@ -20,7 +20,7 @@ type Column<'py> = Bound<'py, PyArray1<i64>>;
 mod _core {
     #[pymodule_export]
     use super::{
-        Stream, assignment, band_positions, best_partners, keyword_hits, mantel_dots, pair_correlations,
+        Stream, assignment, band_positions, best_partners, keyword_hits, mantel_dots, mentions, pair_correlations,
         scatter_ceiling, top_positions,
     };
 
@@ -245,7 +245,7 @@ fn band_positions<'py>(
 }
 
 /// Feature, group, keyword and number of the feature's contexts that hold it, for groups of (name, keywords, case
-/// sensitive, regex) and a scope of "token", "word", "window" or "phrase".
+/// sensitive, regex, compounds) and a scope of "token", "word", "window", "phrase" or "substring".
 #[pyfunction]
 fn keyword_hits<'py>(
     py: Python<'py>,
@@ -253,17 +253,36 @@ fn keyword_hits<'py>(
     left: Vec<PyBackedStr>,
     token: Vec<PyBackedStr>,
     right: Vec<PyBackedStr>,
-    groups: Vec<(String, Vec<String>, bool, bool)>,
+    groups: Vec<Group>,
     scope: &str,
 ) -> PyResult<[Column<'py>; 4]> {
     let offsets = slice("", "offsets", &offsets)?;
     let contexts = Contexts { offsets, left: &left, token: &token, right: &right };
-    let groups: Vec<KeywordGroup> = groups
-        .into_iter()
-        .map(|(name, keywords, case_sensitive, regex)| KeywordGroup { name, keywords, case_sensitive, regex })
-        .collect();
+    let groups = keyword_groups(groups);
     let hits = detached(py, || crate::keyword_hits(&contexts, &groups, Scope::named(scope)?))?;
     Ok([hits.feature, hits.group, hits.keyword, hits.contexts].map(|column| column.into_pyarray(py)))
+}
+
+/// Text, group, first character and the character behind the last of every word that a keyword is or holds.
+#[pyfunction]
+fn mentions(py: Python<'_>, texts: Vec<PyBackedStr>, groups: Vec<Group>) -> PyResult<[Column<'_>; 4]> {
+    let groups = keyword_groups(groups);
+    let found = detached(py, || crate::mentions(&texts, &groups))?;
+    Ok([found.text, found.group, found.start, found.end].map(|column| column.into_pyarray(py)))
+}
+
+/// Name, keywords, case sensitive, regular expressions, in compounds too.
+type Group = (String, Vec<String>, bool, bool, bool);
+
+fn keyword_groups(groups: Vec<Group>) -> Vec<KeywordGroup> {
+    let group = |(name, keywords, case_sensitive, regex, compounds)| KeywordGroup {
+        name,
+        keywords,
+        case_sensitive,
+        regex,
+        compounds,
+    };
+    groups.into_iter().map(group).collect()
 }
 
 /// For every permutation p the sum over i < j of x[i, j] y[p[i], p[j]].

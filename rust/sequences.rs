@@ -193,7 +193,8 @@ mod tests {
 
         #[test]
         fn bands_equal_a_walk_in_turn(
-            (a, _) in naive::sides(), k in 1..5_usize, count in 1..6_usize, stride in 1..4_usize, several: bool,
+            (a, _) in naive::sides(), k in 1..5_usize, count in 1..6_usize, stride in 1..4_usize, threads in 1..4_usize,
+            several: bool,
         ) {
             let n = a.rows.len();
             let documents = documents(n, several);
@@ -202,7 +203,7 @@ mod tests {
             let highest: Vec<f32> =
                 (0..a.n_features).map(|f| fired(&a, f).iter().fold(0.0, |most, (_, value)| value.max(most))).collect();
             let bands = Bands { count, highest: &highest, turns: &turns };
-            let found = band_positions(a.csr(), k, bands, of_rows).unwrap();
+            let found = naive::with_threads(threads, || band_positions(a.csr(), k, bands, of_rows).unwrap());
             let mut wanted = Vec::new();
             for (feature, &most) in highest.iter().enumerate() {
                 let mut fired = fired(&a, feature);

@@ -1,7 +1,12 @@
 //! Where words begin and end in a text, and one spelling for each of them.
 
+use std::ops::Range;
+
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
+
+/// What joins the words of a compound; a dash does not.
+const HYPHENS: [char; 3] = ['-', '\u{2010}', '\u{2011}'];
 
 /// A word by its byte offsets in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +148,15 @@ pub fn reaches_edge(between: &str, beside: Option<char>) -> bool {
         Class::Point => digit,
         _ => false,
     })
+}
+
+/// Whether a hyphen joins a run of words to the word before or behind it, or may at the edge of the text.
+pub fn hyphenated(text: &str, words: &[Word], run: &Range<usize>) -> bool {
+    let (start, end) = (words[run.start].start, words[run.end - 1].end);
+    let before = text[..start].strip_suffix(HYPHENS).map(str::len);
+    let behind = text[end..].strip_prefix(HYPHENS).map(|rest| text.len() - rest.len());
+    before.is_some_and(|before| before == if run.start == 0 { 0 } else { words[run.start - 1].end })
+        || behind.is_some_and(|behind| behind == words.get(run.end).map_or(text.len(), |word| word.start))
 }
 
 /// The composed form (NFC) of a word, the same however its marks were written.

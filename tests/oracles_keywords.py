@@ -7,6 +7,7 @@ from unicodedata import category, name, normalize
 
 ALONE = ("CJK UNIFIED", "CJK COMPATIBILITY IDEOGRAPH", "IDEOGRAPHIC", "HIRAGANA", "THAI", "LAO", "KHMER", "MYANMAR")
 WORD = re.compile("WM*|(?:^M+|(?=[LSD]))(?:DM*P(?=D)|[LSD]M*|A(?=[LSD])(?!S(?![LSDM])))*")
+HYPHENS = ("-", "\N{HYPHEN}", "\N{NON-BREAKING HYPHEN}")
 ESCAPED_NEWLINE = re.compile(r"\\+n")
 
 
@@ -62,10 +63,21 @@ def whole_words(left, token, right):
     return spans, list(whole)
 
 
-def is_hit(context, keyword, case_sensitive, regex, where):
+def joined(text, spans, first, last):
+    """Say whether a hyphen stands between these words and another, or between them and the edge of the text."""
+    before = text[spans[first - 1][1] if first else 0 : spans[first][0]]
+    behind = text[spans[last][1] : spans[last + 1][0] if last + 1 < len(spans) else None]
+    return before in HYPHENS or behind in HYPHENS
+
+
+def is_hit(context, keyword, case_sensitive, regex, where, compounds=True):
     """Say whether one keyword stands in one context (left, token, right)."""
     left, token, right = context
     flags = 0 if case_sensitive else re.IGNORECASE
+    if where == "substring":
+        if regex:
+            return bool(token) and bool(re.search(keyword, spelling(token, True), flags))
+        return spelling(keyword.strip(), case_sensitive) in spelling(token, case_sensitive)
     if where == "token":
         text = token.strip()
         found = words_or_all(text)
@@ -94,7 +106,7 @@ def is_hit(context, keyword, case_sensitive, regex, where):
             if stands and where == "phrase" and not regex:
                 ours, theirs = gaps(text, spans)[first : last + 2], gaps(keyword, wanted)
                 stands = ours[1:-1] == theirs[1:-1] and ours[0].endswith(theirs[0]) and ours[-1].startswith(theirs[-1])
-            if stands:
+            if stands and (compounds or not joined(text, spans, first, last)):
                 return True
     return False
 
@@ -106,7 +118,8 @@ def keyword_hits(labels, groups, where):
         contexts = labels.contexts(feature)
         for g, group in enumerate(groups):
             for k, keyword in enumerate(group.keywords):
-                found = sum(is_hit(context, keyword, group.case_sensitive, group.regex, where) for context in contexts)
+                rules = (group.case_sensitive, group.regex, where, group.compounds)
+                found = sum(is_hit(context, keyword, *rules) for context in contexts)
                 if found:
                     rows.append((feature, g, k, found))
     return rows

@@ -46,13 +46,13 @@ def filled(lists, k):
     return np.array(rows).reshape(-1, k), np.array(values, dtype=np.float32).reshape(-1, k)
 
 
-def word_window(text, start, end, words):
+def word_window(text, start, end, before_words, after_words):
     """The window of ``start:end`` by looking at every run between white space."""
     runs = [match.span() for match in re.finditer(r"\S+", text)]
     own = [i for i, (first, last) in enumerate(runs) if first < end and last > start]
     before = [i for i, (_, last) in enumerate(runs) if last <= start and i not in own]
     after = [i for i, (first, _) in enumerate(runs) if first >= end and i not in own]
-    shown = own + before[max(len(before) - words, 0) :] + after[:words]
+    shown = own + before[max(len(before) - before_words, 0) :] + after[:after_words]
     return min([start] + [runs[i][0] for i in shown]), max([end] + [runs[i][1] for i in shown])
 
 

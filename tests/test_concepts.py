@@ -152,6 +152,7 @@ def test_a_removed_word_may_come_back(tmp_path):
         ('name = "a"\nwords = [\n  "b",\n  "c",\n  "b",\n]', r"line 5: words must stand there once, got 'b' twice"),
         ('name = 3\nwords = ["b"]', r"line 1: name must be a text that is not blank, got 3"),
         ('words = ["b"]', r"line 1: name must be a text that is not blank, got None"),
+        ('name = "a"\nwords = ["b"]\ncompounds = "no"', r"line 3: compounds must be true or false, got 'no'"),
         ('name = "a"\nwords = ["b"]\ncase = "lower"', r"line 3: case must be one of fold, exact, got 'lower'"),
         ('name = "a"\nwords = []', r"line 2: a must have a word, inherit or join, got none of them"),
         ('name = "a"\nwords = ["b"]\nremoved = ["c"]', r"line 3: removed must be a table of word = why, got"),
@@ -405,6 +406,34 @@ def test_mixed_control_has_one_word_of_each():
     assert ALL.mixed_control(0) != ALL.mixed_control(1)
     same = Concepts((Concept("a", ("x",)), Concept("b", ("X",)), Concept("c", ("y",))))
     assert same.mixed_control().words == ("x", "y")
+
+
+def test_mixed_control_of_any_size():
+    few = Concepts((Concept("a", tuple("abcdef")), Concept("b", tuple("uvw")), Concept("c", ("x",))))
+    for seed in range(20):
+        for n in range(1, 11):
+            words = few.mixed_control(seed, n=n).words
+            assert len(set(words)) == n
+            of_each = [sum(word in concept.words for word in words) for concept in few]
+            assert max(of_each) - min(of_each) <= 1 or n > 3  # c has one word alone
+            assert abs(of_each[0] - of_each[1]) <= 1 or of_each[1] == 3
+    assert {few.mixed_control(seed, n=1).words[0] for seed in range(60)} == set("abcdefuvwx")
+    with pytest.raises(ValueError, match="n must be at most 10, the words of these concepts, got 11"):
+        few.mixed_control(n=11)
+    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+        few.mixed_control(n=0)
+
+
+def test_compounds_may_be_left_out(tmp_path):
+    own = written(tmp_path, men='name = "men"\ncompounds = false\nwords = ["man"]', any='name = "any"\nwords = ["man"]')
+    labels = labels_of([[("an old-", "man", " in")], [("an old ", "man", " in")]])
+    found = Concepts.from_toml(own).features(labels)
+    assert found["men"].tolist() == [1]
+    assert found["any"].tolist() == [0, 1]
+    men, every = Concepts.from_toml(own)["men"], Concepts.from_toml(own)["any"]
+    assert not men.compounds
+    assert (men | every).compounds
+    assert not (men - Concept("b", ("x",))).compounds
 
 
 def test_a_definition_is_read_from_text():

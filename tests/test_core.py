@@ -92,7 +92,10 @@ pairs = np.arange(1000), np.arange(1000)[::-1].copy()
 m = np.random.default_rng(0).random((50, 50))
 ps = np.stack([np.random.default_rng(i).permutation(50) for i in range(20)])
 found = [*_core.best_partners(*a, *b, 3, 1), _core.pair_correlations(*a, *b, *pairs, groups)]
-found += [*_core.top_positions(*a, 5), _core.mantel_dots(m, m, ps)]
+turns = np.random.default_rng(3).permutation(3000).astype(np.uint32)
+highest = _core.top_positions(*a, 1)[1][:, 0].copy()
+found += [*_core.top_positions(*a, 5), *_core.top_positions(*a, 5, groups), _core.mantel_dots(m, m, ps)]
+found += [*_core.band_positions(*a, 2, 3, highest, turns), *_core.band_positions(*a, 2, 3, highest, turns, groups)]
 print(hashlib.sha256(b"".join(x.tobytes() for x in found)).hexdigest())
 """
     digests = {

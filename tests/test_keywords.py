@@ -12,7 +12,7 @@ import oracles_keywords
 from analogue.keywords import KeywordGroup, keyword_hits
 from analogue.labels import Labels
 
-WHERE = ("token", "word", "window", "phrase")
+WHERE = ("token", "word", "window", "phrase", "substring")
 
 
 def labels_of(features):
@@ -166,6 +166,47 @@ def test_regular_expressions_match_whole_words():
     assert is_hit(kings, "a|kin|kings", "token", regex=True)  # the first branch that fits is not the only one
 
 
+def test_assertions_in_a_regular_expression_see_the_run_alone():
+    kings = ("the ", "kings", " of New York in")
+    for pattern in ("^kings$", r"\bkings", "(?:^|x)of new$", "new y.*k$"):
+        assert is_hit(kings, pattern, "phrase", regex=True)
+    for pattern in ("king$", "^ings", r"\Bkings", "k(?:ings)$ of"):
+        assert not is_hit(kings, pattern, "phrase", regex=True)
+
+
+def test_compounds():
+    for left, token, right, keyword in [
+        ("an old-", "man", " in", "man"),
+        ("an ", "old", "-man in", "old"),
+        ("an ", "old", "\N{HYPHEN}man in", "old"),
+        ("in New-", "York", "-City or", "york"),
+        ("a world-", "New", " York or", "new york"),
+        ("-", "York", " or", "york"),  # what stood before the hyphen may be cut
+    ]:
+        for where in ("word", "window", "phrase"):
+            assert is_hit((left, token, right), keyword, where)
+            assert not is_hit((left, token, right), keyword, where, compounds=False)
+            assert not is_hit((left, token, right), keyword, where, compounds=False, regex=True)
+    for left, token, right, keyword in [
+        ("in New-", "York", " or", "new-york"),  # the compound itself
+        ("a ", "man", " - or", "man"),
+        ("a ", "man", "\N{EM DASH}or so", "man"),
+        ("a ", "man", "--or so", "man"),
+    ]:
+        assert is_hit((left, token, right), keyword, "word", compounds=False)
+
+
+def test_substrings_are_found_wherever_they_stand_in_the_token():
+    assert is_hit(("a ", " great", " day"), "eat", "substring")
+    assert is_hit(("a ", " anymore", " day"), "ANY", "substring")
+    assert not is_hit(("a ", " anymore", " day"), "ANY", "substring", case_sensitive=True)
+    assert not is_hit(("a ", " great", " day"), "day", "substring")  # only the token is looked at
+    assert not is_hit(("a ", " anymore", " day"), "any", "word")
+    assert is_hit(("", " a great", ""), "a g", "substring")
+    assert is_hit(("", " great", ""), "r[aeiou]+t", "substring", regex=True)
+    assert is_hit(("", ".)", ""), ".)", "substring")
+
+
 def test_a_context_counts_once_and_rows_are_sorted():
     groups = [KeywordGroup("b", ("man", "men")), KeywordGroup("a", ("man", "the man"), case_sensitive=True)]
     man, men = ("a man, the ", "man", ", a man or"), ("a man, the ", "men", ", a man or")
@@ -198,7 +239,28 @@ def test_nothing_to_look_in_or_for(where):
     )
 
 
-PIECES = ["man", "Man", "sand", "Brock", "ers", "n", "s", "S", "'s", "’s", "'", "’", "3", "14", ".", ",", "-", "_", "("]
+PIECES = [
+    "man",
+    "Man",
+    "sand",
+    "Brock",
+    "ers",
+    "n",
+    "s",
+    "S",
+    "'s",
+    "’s",
+    "'",
+    "’",
+    "3",
+    "14",
+    ".",
+    ",",
+    "-",
+    "-",
+    "_",
+    "(",
+]
 PIECES += [
     " ",
     "  ",
@@ -223,7 +285,8 @@ PIECES += ["北", "京", "ไ", "ที", "の", "カ", "שלום", "🎉", "❤
 LETTERS = st.characters(exclude_categories=("Cs", "Cn", "Co", "Cc", "So"), max_codepoint=0xFFFF)
 TEXT = st.lists(st.one_of(st.sampled_from(PIECES), st.sampled_from(PIECES), LETTERS), max_size=6).map("".join)
 HAS_WORD = TEXT.filter(lambda text: oracles_keywords.words(text.strip()))
-REGEXES = st.sampled_from([".*", "m.n", "man|sand", "[aemn]+", "n?", "man sand", r"\d+", "man's?", "s"])
+PATTERNS = [".*", "m.n", "man|sand", "[aemn]+", "n?", "man sand", r"\d+", "man's?", "s", "^man", "(?:^|x)sand.*$"]
+REGEXES = st.sampled_from(PATTERNS)
 
 
 @st.composite
@@ -237,8 +300,8 @@ def worlds(draw):
     case = st.booleans()
     groups = [
         KeywordGroup("plain", tuple(draw(st.lists(keyword, min_size=1, max_size=4))), draw(case)),
-        KeywordGroup("other", tuple(draw(st.lists(keyword, min_size=1, max_size=4)))),
-        KeywordGroup("regex", tuple(draw(st.lists(REGEXES, min_size=1, max_size=2))), draw(case), regex=True),
+        KeywordGroup("other", tuple(draw(st.lists(keyword, min_size=1, max_size=4))), compounds=draw(case)),
+        KeywordGroup("regex", tuple(draw(st.lists(REGEXES, min_size=1, max_size=2))), draw(case), True, draw(case)),
     ]
     return labels_of(features), groups
 
@@ -251,7 +314,7 @@ def pieces(text):
 @given(worlds(), st.sampled_from(WHERE))
 def test_random_unicode(world, where):
     labels, groups = world
-    assume(where == "token" or any(labels.left) or any(labels.right))
+    assume(where in ("token", "substring") or any(labels.left) or any(labels.right))
     assert rows(keyword_hits(labels, groups, where)) == oracles_keywords.keyword_hits(labels, groups, where)
 
 
@@ -297,7 +360,7 @@ LABELS = labels_of([[("a ", "man", " b")]])
             "different names, got 'a' 2 times",
         ),
         (["man"], "word", TypeError, "groups must hold KeywordGroup, got 'man'"),
-        ([], "line", ValueError, "where must be one of token, word, window, phrase, got 'line'"),
+        ([], "line", ValueError, "where must be one of token, word, window, phrase, substring, got 'line'"),
         ([KeywordGroup("a", ("!?",))], "word", ValueError, 'keyword "!\\?" of group "a" must hold a letter or a digit'),
         (
             [KeywordGroup("a", ("b", "(c"), regex=True)],

@@ -80,6 +80,20 @@ def test_windows_cross_blocks_but_not_documents(corpus):
     assert set(bare.left) == set(bare.right) == {""}
 
 
+def test_a_window_may_differ_before_and_after(corpus):
+    acts = captured(corpus, np.eye(corpus.n_kept))
+    wide, before, after = (top_contexts(acts, corpus, k=1, window=window) for window in ((2, 3), 2, 3))
+    assert wide.left == before.left
+    assert wide.token == before.token
+    assert wide.right == after.right
+    assert wide.right != before.right
+    alone = top_contexts(acts, corpus, k=1, window=(0, 2), unit="words")
+    assert all(text.strip() == "" or " " not in text for text in alone.left)
+    assert any(text.count(" ") == 2 for text in alone.right)
+    drawn = sample_contexts(acts, corpus, k=1, bands=1, window=(0, 3))
+    assert (set(drawn.left), drawn.right) == ({""}, after.right)
+
+
 def test_arrow_round_trip(corpus):
     x = np.zeros((corpus.n_kept, 4))
     x[:3, 1] = 1.0
@@ -99,7 +113,11 @@ def test_bad_arguments(corpus):
     with pytest.raises(ValueError, match="k must be at least 1, got 0"):
         top_positions(acts, 0)
     with pytest.raises(ValueError, match="window must be at least 0"):
-        top_contexts(acts, corpus, window=-1)
+        top_contexts(captured(corpus, np.eye(corpus.n_kept)), corpus, window=-1)
+    with pytest.raises(ValueError, match="window must be at least 0, got -2"):
+        top_contexts(acts, corpus, window=(3, -2))
+    with pytest.raises(ValueError, match=r"window must be one number or two, before and after, got \(1, 2, 3\)"):
+        top_contexts(acts, corpus, window=(1, 2, 3))
 
 
 # The token after

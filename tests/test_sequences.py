@@ -113,7 +113,7 @@ def test_windows_of_words_are_never_cut(captured, words):
         text = corpus.texts[document]
         start, end = corpus.document_offsets[document][position].tolist()
         assert text[start:end] == token
-        first, last = oracles.word_window(text, start, end, words)
+        first, last = oracles.word_window(text, start, end, words, words)
         assert (left, right) == (text[first:start], text[end:last])
 
 

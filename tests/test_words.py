@@ -1,5 +1,6 @@
 """Whole words and windows of words on any text, against a look at every run."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,11 +22,16 @@ def test_words_are_whole(drawn):
     assert found == ([] if start == end else oracles.words(text, start, end))
 
 
-@given(spans, st.integers(0, 4))
-def test_windows_of_words(drawn, words):
-    text, *ends = drawn
-    start, end = sorted(ends)
-    assert WordWindows(text).around(start, end, words) == oracles.word_window(text, start, end, words)
+@given(st.lists(spans, min_size=1, max_size=3), st.integers(0, 4), st.integers(0, 4))
+def test_windows_of_words(drawn, before, after):
+    texts = [text for text, *_ in drawn]
+    starts, ends = np.sort([ends for _, *ends in drawn], axis=1).T
+    found = WordWindows(texts).around(np.arange(len(texts)), starts, ends, before, after)
+    wanted = [
+        oracles.word_window(text, start, end, before, after)
+        for text, start, end in zip(texts, starts, ends, strict=True)
+    ]
+    np.testing.assert_array_equal(np.stack(found, axis=1), wanted)
 
 
 @pytest.mark.parametrize(

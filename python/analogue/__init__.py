@@ -12,6 +12,11 @@ from .capture import capture as capture
 from .compare import scores_by_multiplicity as scores_by_multiplicity
 from .comparison import Comparison as Comparison
 from .concept import Concept as Concept
+from .concept_keywords import keyword_duplicates as keyword_duplicates
+from .concept_keywords import keyword_incidence as keyword_incidence
+from .concept_keywords import keyword_table as keyword_table
+from .concept_keywords import keywords_per_feature as keywords_per_feature
+from .concept_keywords import same_keyword as same_keyword
 from .concepts import Concepts as Concepts
 from .corpus import Corpus as Corpus
 from .dictionaries import Dictionary as Dictionary

@@ -11,6 +11,7 @@ __all__ = [
     "best_partners",
     "keyword_hits",
     "mantel_dots",
+    "mentions",
     "pair_correlations",
     "scatter_ceiling",
     "top_positions",
@@ -118,9 +119,10 @@ def keyword_hits(
     left: list[str],
     token: list[str],
     right: list[str],
-    groups: list[tuple[str, list[str], bool, bool]],
+    groups: list[tuple[str, list[str], bool, bool, bool]],
     scope: str,
 ) -> list[NDArray[np.int64]]: ...
+def mentions(texts: list[str], groups: list[tuple[str, list[str], bool, bool, bool]]) -> list[NDArray[np.int64]]: ...
 def mantel_dots(
     x: NDArray[np.float64], y: NDArray[np.float64], permutations: NDArray[np.int64]
 ) -> NDArray[np.float64]: ...

@@ -26,6 +26,8 @@ class Concept:
         Words that were taken out, and why; most have a second meaning.
     parents : tuple of str
         The concepts whose words it took over.
+    compounds : bool
+        Whether a word counts that is part of a compound, as "man" is of "old-man".
 
     Raises
     ------
@@ -39,6 +41,7 @@ class Concept:
     case_sensitive: bool = False
     removed: Mapping[str, str] = field(default_factory=dict, hash=False)
     parents: tuple[str, ...] = ()
+    compounds: bool = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
@@ -63,7 +66,7 @@ class Concept:
     @property
     def group(self) -> KeywordGroup:
         """The words as `keyword_hits` takes them."""
-        return KeywordGroup(self.name, self.words, case_sensitive=self.case_sensitive)
+        return KeywordGroup(self.name, self.words, case_sensitive=self.case_sensitive, compounds=self.compounds)
 
     def key(self, word: str) -> str:
         """Return what two equal words have in common: the word itself where case counts, else folded."""
@@ -83,7 +86,8 @@ class Concept:
         kept = {self.key(word) for word in words}
         removed = {word: why for word, why in {**other.removed, **self.removed}.items() if self.key(word) not in kept}
         parents = tuple(dict.fromkeys((*self.parents, *other.parents)))
-        return Concept(f"{self.name} | {other.name}", words, self.case_sensitive, removed, parents)
+        compounds = self.compounds or other.compounds
+        return Concept(f"{self.name} | {other.name}", words, self.case_sensitive, removed, parents, compounds)
 
     def __sub__(self, other: Concept) -> Concept:
         if not isinstance(other, Concept):

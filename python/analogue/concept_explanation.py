@@ -105,7 +105,7 @@ def explain_feature(labels: Labels, concepts: Sequence[Concept], feature: int, w
 
 def _removed_group(concept: Concept) -> KeywordGroup | None:
     words = tuple(word for word in concept.removed if any(map(str.isalnum, word)))
-    return KeywordGroup(concept.name, words, case_sensitive=concept.case_sensitive) if words else None
+    return replace(concept.group, keywords=words) if words else None
 
 
 def _hits(contexts: Labels, groups: Sequence[KeywordGroup], where: Where) -> list[ConceptHit]:

@@ -11,7 +11,7 @@ from typing import Any
 from .concept import Concept, check_word, distinct, subtracted
 from .toml_mistakes import mistake as _mistake
 
-KEYS = ("name", "case", "words", "inherits", "union", "minus", "removed")
+KEYS = ("name", "case", "compounds", "words", "inherits", "union", "minus", "removed")
 CASES = ("fold", "exact")
 
 
@@ -26,6 +26,8 @@ class Definition:
     name : str
     case : {"fold", "exact"} or None
         None: that of the concepts it inherits from or joins, else fold.
+    compounds : bool
+        Whether words count that are parts of compounds; it is not taken over.
     words : list of str
     inherits : list of str
         Concepts whose words and records of removed words it takes over, less its own removed words.
@@ -38,6 +40,7 @@ class Definition:
     source: str
     name: str
     case: str | None
+    compounds: bool
     words: list[str]
     inherits: list[str]
     union: list[str]
@@ -108,6 +111,9 @@ def parse(text: str, source: str) -> Definition:
         raise _mistake(source, text, "name", f"name must be a text that is not blank, got {name!r}")
     if case is not None and case not in CASES:
         raise _mistake(source, text, "case", f"case must be one of {', '.join(CASES)}, got {case!r}")
+    compounds = content.get("compounds", True)
+    if not isinstance(compounds, bool):
+        raise _mistake(source, text, "compounds", f"compounds must be true or false, got {compounds!r}")
     lists = {key: _words(source, text, key, content.get(key, [])) for key in ("words", "inherits", "union", "minus")}
     if not lists["words"] and not lists["inherits"] and not lists["union"]:
         raise _mistake(source, text, "words", f"{name} must have a word, inherit or join, got none of them")
@@ -119,7 +125,7 @@ def parse(text: str, source: str) -> Definition:
             raise _mistake(source, text, word, f"removed must say why {word!r} went, got {why!r}")
         if not word.strip() or word != word.strip():
             raise _mistake(source, text, word, f"removed words must not be blank nor have space around, got {word!r}")
-    return Definition(source, name, case, **lists, removed=removed)
+    return Definition(source, name, case, compounds, **lists, removed=removed)
 
 
 def _words(source: str, text: str, key: str, value: Any) -> list[str]:
@@ -168,7 +174,7 @@ def resolve(definitions: Mapping[str, Definition], name: str, within: tuple[str,
     inherited = {word: why for parent in inherits for word, why in parent.removed.items() if key(word) not in kept}
     removed = inherited | definition.removed
     try:
-        return Concept(name, words, exact, removed, tuple(definition.inherits))
+        return Concept(name, words, exact, removed, tuple(definition.inherits), definition.compounds)
     except ValueError as error:
         raise ValueError(f"{definition.source}: {error}") from None
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +16,18 @@ from . import _checks
 from .concept import Concept
 from .concept_explanation import ConceptExplanation, by_context, explain_feature
 from .concept_files import Definition, read, resolve, shipped
+from .corpus import Corpus
 from .explanations import Explanations, as_labels
-from .junk_lists import is_junk
+from .given import Activations
 from .keywords import Where, keyword_hits
 from .labels import Labels
+from .mentions import specificity
+from .producible import unproducible
+from .vocabulary import count_words
 
 if TYPE_CHECKING:
     import pyarrow
+    from transformers import PreTrainedTokenizerFast
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +82,7 @@ class Concepts:
         """Load the concepts of your own files or folders alone; see `load`.
 
         A file has the keys ``name`` and ``words``, and may have ``case`` ("fold", which is the default, or "exact"),
+        ``compounds`` (false: no word counts that a hyphen joins to another),
         ``inherits`` (concepts whose words and removed words it takes over), ``union`` and ``minus`` (concepts whose
         words are added and taken away), and a table ``[removed]`` of words that are left out, each with the reason.
         """
@@ -110,7 +114,7 @@ class Concepts:
         ----------
         labels : Labels or Explanations
             Of explanations every word counts, whether ``where`` is "word" or "window"; see `Explanations.labels`.
-        where : {"word", "token", "window", "phrase"}
+        where : {"word", "token", "window", "phrase", "substring"}
             What must be a word of the concept, see `keyword_hits`: the whole word of the activating token, the token
             alone, any word in the window, or a phrase in it.
         least : int
@@ -186,6 +190,44 @@ class Concepts:
         }
         return pa.table(columns)
 
+    def specificity(self, acts: Activations, corpus: Corpus) -> dict[str, NDArray[np.float64]]:
+        """Return the share of every feature's positive activation, over the whole corpus, on words of each concept.
+
+        A feature whose top contexts are all numbers need not be specific to them: most of its activation may lie
+        elsewhere. A token counts if the whole word it belongs to is a word of the concept.
+
+        Parameters
+        ----------
+        acts : FeatureActivations or ActivationShards
+            Captured on ``corpus``.
+        corpus : Corpus
+
+        Returns
+        -------
+        dict of str to ndarray of float64, shape (F,)
+            From 0 to 1, by the name of the concept; NaN for a feature that never fires.
+        """
+        return dict(zip(self.names, specificity(acts, corpus, [concept.group for concept in self]), strict=True))
+
+    def unproducible(self, tokenizer: PreTrainedTokenizerFast) -> dict[str, tuple[str, ...]]:
+        """Return the words, by concept, that a tokenizer loses and a model so never reads; see `warn_unproducible`.
+
+        They are those that do not come back when they are tokenised and decoded: a piece of them is unknown, or an
+        accent or, where case counts, the case is gone. A concept without such a word has no entry.
+        """
+        lost = {own.name: unproducible(own.words, tokenizer, own.case_sensitive) for own in self}
+        return {name: words for name, words in lost.items() if words}
+
+    def warn_unproducible(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        """Warn, once for all of them, of the words that a tokenizer loses, and list them."""
+        lost = self.unproducible(tokenizer)
+        if lost:
+            listed = "; ".join(f"{name}: {', '.join(words)}" for name, words in lost.items())
+            warnings.warn(
+                f"the tokenizer produces no token sequence for these words, so no feature can stand for them: {listed}",
+                stacklevel=2,
+            )
+
     def explain(self, labels: Labels | Explanations, feature: int, where: Where = "word") -> ConceptExplanation:
         """Say which words of which concepts match a feature in which context, or that none does.
 
@@ -214,64 +256,40 @@ class Concepts:
         drawn = np.random.default_rng(seed).choice(len(vocabulary), n, replace=False)
         return Concept("random", tuple(vocabulary[word] for word in sorted(drawn.tolist())))
 
-    def mixed_control(self, seed: int = 0) -> Concept:
+    def mixed_control(self, seed: int = 0, *, n: int | None = None) -> Concept:
         """Draw a control: one word from each of these concepts, folded, so that no meaning holds them together.
 
         Of concepts that share words no word is drawn twice; one whose words are all drawn is passed over.
+
+        Parameters
+        ----------
+        seed : int
+        n : int, optional
+            So many words, one from each concept in random order, then a second from each, and so on.
+
+        Raises
+        ------
+        ValueError
+            If the concepts have fewer than ``n`` words.
         """
         rng = np.random.default_rng(seed)
+        words = [list(dict.fromkeys(map(str.casefold, concept.words))) for concept in self]
+        most = len(set().union(*words))
+        if n is not None and _checks.integer("n", n, minimum=1) > most:
+            raise ValueError(f"n must be at most {most}, the words of these concepts, got {n}")
         drawn: dict[str, None] = {}
-        for concept in self:
-            left = [word for word in dict.fromkeys(map(str.casefold, concept.words)) if word not in drawn]
-            if left:
-                drawn[left[rng.integers(len(left))]] = None
-        return Concept("mixed", tuple(drawn))
+        while True:
+            for place in range(len(self)) if n is None else rng.permutation(len(self)):
+                left = [word for word in words[place] if word not in drawn]
+                if left and len(drawn) != n:
+                    drawn[left[rng.integers(len(left))]] = None
+            if n is None or len(drawn) == n:
+                return Concept("mixed", tuple(drawn))
 
     def _new_words(self, given: Labels | Explanations) -> dict[str, tuple[int, int]]:
         """Count features and contexts of the label words that are in no concept, removed words included."""
         known = {word.casefold() for concept in self for word in (*concept.words, *concept.removed)}
-        known |= _function_words()
-        contexts: Counter[str] = Counter()
-        features: Counter[str] = Counter()
-        labels = as_labels("labels", given)
-        for feature in range(labels.n_features):
-            new = [_words(*context) - known for context in labels.contexts(feature)]
-            for words in new:
-                contexts.update(words)
-            features.update(set().union(*new))
-        return {word: (features[word], times) for word, times in contexts.items()}
-
-
-def _words(left: str, token: str, right: str) -> set[str]:
-    """Return the words that the activating token belongs to, folded; junk, numerals and what the edge cuts are none."""
-    if is_junk(token):
-        return set()
-    before, after = left[left.rfind(" ") + 1 :], right.partition(" ")[0]  # no word goes on beyond a space
-    text, start, end = before + token + after, len(before), len(before) + len(token)
-    first_cut, last_cut = bool(left) and before == left, bool(right) and after == right
-    words = set()
-    for match in _word_pattern().finditer(text):
-        cut = (first_cut and match.start() == 0) or (last_cut and match.end() == len(text))
-        if match.start() < end and match.end() > start and not cut:
-            words.add(unicodedata.normalize("NFC", match[0]).casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
-    return {word for word in words if not any(map(str.isdigit, word))}
-
-
-@cache
-def _word_pattern() -> re.Pattern[str]:
-    """Match runs of letters, digits and marks, with apostrophes inside, save that of a final s."""
-    marks = "".join(mark for mark in map(chr, range(0x300, 0x20000)) if unicodedata.category(mark).startswith("M"))
-    run = rf"(?:[^\W_]+|[{re.escape(marks)}]+)+"
-    return re.compile(rf"{run}(?:['\N{{RIGHT SINGLE QUOTATION MARK}}](?![sS]\b){run})*")
-
-
-@cache
-def _function_words() -> frozenset[str]:
-    import tomllib
-    from importlib import resources
-
-    text = (resources.files("analogue") / "data" / "function_words.toml").read_text(encoding="utf-8")
-    return frozenset(tomllib.loads(text)["words"])
+        return count_words(as_labels("labels", given), known)
 
 
 def _beside(definitions: dict[str, Definition], own: Iterable[Definition]) -> dict[str, Definition]:

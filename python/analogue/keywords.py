@@ -14,7 +14,8 @@ from . import _checks
 from ._core import keyword_hits as core_keyword_hits
 from .labels import Labels
 
-Where = Literal["token", "word", "window", "phrase"]
+Where = Literal["token", "word", "window", "phrase", "substring"]
+WHERE = ("token", "word", "window", "phrase", "substring")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class KeywordGroup:
         Otherwise keyword and text are compared without case ("Straße" is "STRASSE").
     regex : bool
         The keywords are regular expressions in the syntax of Rust's regex crate (no look-around, no references back).
+        They stand in for lemmas: ``kings?|queens?`` has both numbers of both words.
+    compounds : bool
+        Whether a keyword may be part of a compound, as "man" is of "old-man". Words that a hyphen joins make one,
+        and a token that is looked at alone is part of none.
 
     Raises
     ------
@@ -41,6 +46,7 @@ class KeywordGroup:
     keywords: tuple[str, ...]
     case_sensitive: bool = False
     regex: bool = False
+    compounds: bool = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -57,6 +63,11 @@ class KeywordGroup:
                 raise TypeError(f"keywords of group {self.name!r} must be strings, got {keyword!r} at {place}")
             if not keyword.strip():
                 raise ValueError(f"keywords of group {self.name!r} must not be blank, got {keyword!r} at {place}")
+
+    @property
+    def plain(self) -> tuple[str, list[str], bool, bool, bool]:
+        """The group as the compiled core takes it."""
+        return self.name, list(self.keywords), self.case_sensitive, self.regex, self.compounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,14 +110,17 @@ def keyword_hits(labels: Labels, groups: Sequence[KeywordGroup], where: Where = 
     labels : Labels
     groups : sequence of KeywordGroup
         Their names differ.
-    where : {"token", "word", "window", "phrase"}
+    where : {"token", "word", "window", "phrase", "substring"}
         "token": the keyword is the activating token, punctuation and white space around it left off, whatever stands
         beside it. "word": its words are whole words of the context, and the activating token belongs to one of them.
         "window": they are whole words anywhere in the context. "phrase": likewise, with the same punctuation between
-        and around them ("New York" is not in "New-York").
+        and around them ("New York" is not in "New-York"). "substring": the keyword is any piece of the activating
+        token. It finds "eat" in "great" and "son" in "person", so it is wrong, and there to reproduce results that
+        were found that way.
 
         Words of a keyword always follow each other. A regular expression must match all of a word (of the token, where
-        that is looked at; for "phrase", of any run of words).
+        that is looked at; for "phrase", of any run of words; for "substring", any piece). For "phrase", an expression
+        with an assertion (``^``, ``\b``) is tried on every run, any other only in windows that it occurs in.
 
     Returns
     -------
@@ -115,8 +129,8 @@ def keyword_hits(labels: Labels, groups: Sequence[KeywordGroup], where: Where = 
     Raises
     ------
     TypeError, ValueError
-        If two groups have one name; if the labels have no contexts and ``where`` is not "token"; if a keyword has no
-        letter or digit and ``where`` is not "token"; or if a regular expression is none.
+        If two groups have one name; if the labels have no contexts or a keyword has no letter or digit, unless
+        ``where`` is "token" or "substring"; or if a regular expression is none.
 
     Notes
     -----
@@ -126,7 +140,18 @@ def keyword_hits(labels: Labels, groups: Sequence[KeywordGroup], where: Where = 
     """
     if not isinstance(labels, Labels):
         raise TypeError(f"labels must be Labels, got {type(labels).__name__}")
-    _checks.choice("where", where, ("token", "word", "window", "phrase"))
+    _checks.choice("where", where, WHERE)
+    groups = checked_groups(groups)
+    bare = where in ("token", "substring")
+    if not bare and np.any(labels.position > 0) and not (any(labels.left) or any(labels.right)):
+        raise ValueError(f"labels must have a window of at least 1 for where={where!r}, got none")
+    offsets = _checks.array("labels.offsets", labels.offsets, ndim=1, dtype=np.int64)
+    plain = [group.plain for group in groups]
+    return KeywordHits(*core_keyword_hits(offsets, labels.left, labels.token, labels.right, plain, where))
+
+
+def checked_groups(groups: Sequence[KeywordGroup]) -> list[KeywordGroup]:
+    """Refuse what is no group, and two of one name."""
     groups = list(groups)
     for group in groups:
         if not isinstance(group, KeywordGroup):
@@ -134,8 +159,4 @@ def keyword_hits(labels: Labels, groups: Sequence[KeywordGroup], where: Where = 
     name, most = Counter(group.name for group in groups).most_common(1)[0] if groups else ("", 0)
     if most > 1:
         raise ValueError(f"groups must have different names, got {name!r} {most} times")
-    if where != "token" and np.any(labels.position > 0) and not (any(labels.left) or any(labels.right)):
-        raise ValueError(f"labels must have a window of at least 1 for where={where!r}, got none")
-    offsets = _checks.array("labels.offsets", labels.offsets, ndim=1, dtype=np.int64)
-    plain = [(group.name, list(group.keywords), group.case_sensitive, group.regex) for group in groups]
-    return KeywordHits(*core_keyword_hits(offsets, labels.left, labels.token, labels.right, plain, where))
+    return groups

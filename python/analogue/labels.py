@@ -12,6 +12,7 @@ from . import _checks
 from .corpus import Corpus
 from .given import Activations
 from .junk_lists import DEFAULT, JunkList, as_junk_list
+from .places import token_places
 from .sequences import sample_positions, top_positions
 from .tokens import top_token_texts
 from .words import WordWindows, folded, words_at
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 UNITS = ("tokens", "words")
 TARGETS = ("token", "next")
+
+Window = int | tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +142,7 @@ def top_contexts(
     acts: Activations,
     corpus: Corpus,
     k: int = 5,
-    window: int = 5,
+    window: Window = 5,
     *,
     unit: str = "tokens",
     one_per_document: bool = False,
@@ -155,8 +158,8 @@ def top_contexts(
         The text.
     k : int
         Tokens a feature; where there are fewer, those.
-    window : int
-        Context on each side; never beyond the document.
+    window : int or (int, int)
+        Context on each side, or before and after; never beyond the document.
     unit : {"tokens", "words"}
         What the window counts. Words stand between white space and are never cut; the word that the token is part of is
         there whole and counts as none.
@@ -181,7 +184,7 @@ def sample_contexts(
     corpus: Corpus,
     k: int = 5,
     bands: int = 5,
-    window: int = 5,
+    window: Window = 5,
     *,
     unit: str = "tokens",
     one_per_document: bool = False,
@@ -220,64 +223,56 @@ def check_covers(name: str, labels: Labels, features: NDArray[np.int64]) -> Labe
 class _Cut:
     """Cuts tokens out of a corpus, with the window around them."""
 
-    def __init__(self, acts: Activations, corpus: Corpus, window: int, unit: str, target: str) -> None:
-        self._window = _checks.integer("window", window, minimum=0)
+    def __init__(self, acts: Activations, corpus: Corpus, window: Window, unit: str, target: str) -> None:
+        sides = window if isinstance(window, tuple) else (window, window)
+        if len(sides) != 2:
+            raise ValueError(f"window must be one number or two, before and after, got {window!r}")
+        self._before, self._after = (_checks.integer("window", side, minimum=0) for side in sides)
         self._unit = _checks.choice("unit", unit, UNITS)
         self._ahead = TARGETS.index(_checks.choice("target", target, TARGETS))
-        if not isinstance(corpus, Corpus):
-            raise TypeError(f"corpus must be a Corpus, got {type(corpus).__name__}")
-        if acts.document_ids is None or acts.positions is None:
-            raise ValueError("acts must carry document_ids and positions, got none; capture them from the corpus")
         self._acts, self._corpus = acts, corpus
-        self._documents, self._positions = acts.document_ids, acts.positions
-        self._words: dict[int, WordWindows] = {}
-        self._ids = np.concatenate(corpus.document_token_ids)
-        self._sizes = np.array([len(ids) for ids in corpus.document_token_ids])
-        self._starts = np.concatenate([[0], np.cumsum(self._sizes)])
-        self._check_captured()
+        self._places = token_places(acts, corpus)
+        self._ends = np.cumsum([len(own) for own in corpus.document_offsets])
 
     @property
     def among(self) -> NDArray[np.bool_] | None:
         """The rows whose label is a token that may be marked, shape (T,); None for all."""
         if not self._ahead:
             return None
-        follows = self._positions + 1 < self._sizes[self._documents]
+        last = self._ends[np.searchsorted(self._ends, self._places, side="right")] - 1
+        follows = self._places < last
         if not self._corpus.keep_special:
-            after = np.minimum(self._starts[self._documents] + self._positions + 1, len(self._ids) - 1)
-            follows &= ~np.isin(self._ids[after], list(self._corpus.special_ids))
+            after = np.concatenate(self._corpus.document_token_ids)[np.minimum(self._places + 1, last)]
+            follows &= ~np.isin(after, list(self._corpus.special_ids))
         return np.asarray(follows)
 
     def labels(self, rows: NDArray[np.int64], values: NDArray[np.float32]) -> Labels:
         """Return labels of rows and activations (F, k), where -1 is no row."""
         found = rows >= 0
-        documents, positions = self._documents[rows[found]], self._positions[rows[found]] + self._ahead
-        texts = [self._context(*place) for place in zip(documents.tolist(), positions.tolist(), strict=True)]
-        left, token, right = (list(column) for column in zip(*texts, strict=True)) if texts else ([], [], [])
+        places = self._places[rows[found]] + self._ahead
+        documents = np.searchsorted(self._ends, places, side="right")
+        firsts = np.concatenate([[0], self._ends])[documents]
+        left, token, right = self._texts(documents, places, firsts)
         offsets = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
         top_token = top_token_texts(self._acts, self._corpus)
-        return Labels(offsets, values[found], token, left, right, documents, positions, top_token)
+        return Labels(offsets, values[found], token, left, right, documents, places - firsts, top_token)
 
-    def _check_captured(self) -> None:
-        """Refuse activations of another text, or of the same in other tokens."""
-        known = (self._documents >= 0) & (self._documents < len(self._sizes)) & (self._positions >= 0)
-        known[known] = self._positions[known] < self._sizes[self._documents[known]]
-        if self._acts.token_ids is not None:
-            there = self._starts[self._documents[known]] + self._positions[known]
-            known[known] = self._ids[there] == self._acts.token_ids[known]
-        if not known.all():
-            raise ValueError(
-                f"acts must be captured on this corpus, but {np.count_nonzero(~known)} of their {len(known)} tokens "
-                "are not in it: it has another text or tokenizer"
-            )
-
-    def _context(self, document: int, position: int) -> tuple[str, str, str]:
-        text, spans = self._corpus.texts[document], self._corpus.document_offsets[document]
-        start, end = spans[position]
+    def _texts(
+        self, documents: NDArray[np.int64], places: NDArray[np.int64], firsts: NDArray[np.int64]
+    ) -> tuple[list[str], list[str], list[str]]:
+        """Return what stands before, of and after the tokens at these places; ``firsts``: of their documents."""
+        texts, spans = self._corpus.texts, np.concatenate(self._corpus.document_offsets)
+        starts, ends = spans[places].T
         if self._unit == "tokens":
-            first = spans[max(position - self._window, 0)][0]
-            last = spans[min(position + self._window, len(spans) - 1)][1]
+            lefts = spans[np.maximum(places - self._before, firsts), 0]
+            rights = spans[np.minimum(places + self._after, self._ends[documents] - 1), 1]
         else:
-            if document not in self._words:
-                self._words[document] = WordWindows(text)
-            first, last = self._words[document].around(start, end, self._window)
-        return text[first:start], text[start:end], text[end:last]
+            shown, which = np.unique(documents, return_inverse=True)
+            windows = WordWindows([texts[document] for document in shown.tolist()])
+            lefts, rights = windows.around(which, starts, ends, self._before, self._after)
+        rows = list(zip(*(edge.tolist() for edge in (documents, lefts, starts, ends, rights)), strict=True))
+        return (
+            [texts[document][left:start] for document, left, start, _, _ in rows],
+            [texts[document][start:end] for document, _, start, end, _ in rows],
+            [texts[document][end:right] for document, _, _, end, right in rows],
+        )

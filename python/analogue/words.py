@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
 
 _RUN = re.compile(r"\S+")
 
@@ -44,20 +47,38 @@ def _in_word(character: str) -> bool:
 
 
 class WordWindows:
-    """The words of one text, to cut windows from; here a word is whatever stands between white space."""
+    """The words of texts, to cut windows from; here a word is whatever stands between white space."""
 
-    def __init__(self, text: str) -> None:
-        self._spans = [match.span() for match in _RUN.finditer(text)]
-        self._starts = [start for start, _ in self._spans]
-        self._ends = [end for _, end in self._spans]
+    def __init__(self, texts: Sequence[str]) -> None:
+        spans = [[match.span() for match in _RUN.finditer(text)] for text in texts]
+        lengths = np.array([len(text) for text in texts], dtype=np.int64)
+        # All texts lie on one axis of characters, each from its origin, and their words in one list.
+        self._origin = np.cumsum(lengths) - lengths
+        self._until = np.cumsum([len(own) for own in spans], dtype=np.int64)
+        self._from = np.concatenate([[0], self._until[:-1]]).astype(np.int64)
+        words = np.array([span for own in spans for span in own], dtype=np.int64).reshape(-1, 2)
+        words += np.repeat(self._origin, self._until - self._from)[:, None]
+        self._starts, self._ends = words.T
 
-    def around(self, start: int, end: int, words: int) -> tuple[int, int]:
-        """Return where the window of a token ``start:end`` begins and ends, so many words to either side.
+    def around(
+        self,
+        texts: NDArray[np.int64],
+        starts: NDArray[np.integer],
+        ends: NDArray[np.integer],
+        before: int,
+        after: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return where the windows of tokens ``starts:ends`` of these texts begin and end, so many words to each side.
 
-        What is left of the token's own words is in it, and counts as none of them.
+        What is left of a token's own words is in it, and counts as none of them.
         """
-        first = max(bisect_right(self._ends, start) - words, 0)
-        last = min(bisect_left(self._starts, end) - 1 + words, len(self._spans) - 1)
-        left = self._starts[first] if first < len(self._starts) else start
-        right = self._ends[last] if last >= 0 else end
-        return min(left, start), max(right, end)
+        origin, of_text, until = self._origin[texts], self._from[texts], self._until[texts]
+        starts, ends = starts + origin, ends + origin
+        ended = np.clip(np.searchsorted(self._ends, starts, side="right"), of_text, until)
+        begun = np.clip(np.searchsorted(self._starts, ends, side="left"), of_text, until)
+        first = np.maximum(ended - before, of_text)
+        last = np.minimum(begun - 1 + after, until - 1)
+        there = len(self._starts) - 1
+        left = np.where(first < until, self._starts[np.clip(first, 0, there)] if there >= 0 else starts, starts)
+        right = np.where(last >= of_text, self._ends[np.clip(last, 0, there)] if there >= 0 else ends, ends)
+        return np.minimum(left, starts) - origin, np.maximum(right, ends) - origin
