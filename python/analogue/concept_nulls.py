@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -41,8 +41,6 @@ class ConceptTest:
         The comparison's, with a row null.
     rows : {"decoder", "activations"}
         What would be scored; "activations" are not, since they chose the pairs.
-    rates : dict of {"a", "b"} to ndarray, shape (F,)
-        Firing rates, for the null "stratified".
     draws : int or None
         Of the nulls with other pairs; None: 200, or by the preset "original".
     """
@@ -51,7 +49,6 @@ class ConceptTest:
     labels: tuple[Labels, Labels]
     settings: Settings
     rows: str
-    rates: Mapping[str, NDArray[np.float64]]
     draws: int | None = None
 
     def pairs(self, stage: str, features_a: Ids, features_b: Ids) -> Pairs:
@@ -69,7 +66,7 @@ class ConceptTest:
         # Candidates are many to one, whatever the rule that follows.
         settings = self.settings if stage == "after" else _of_candidates(self.settings)
         x, y = self.pairing.procedure.rows(pairs)
-        scores = {"rows": score_pairs(pairs, self.labels, {"a": x, "b": y}, settings, self.rates, adjust=False).scores}
+        scores = {"rows": score_pairs(pairs, self.labels, {"a": x, "b": y}, settings, self._rates, adjust=False).scores}
         best = self._one_per_token(pairs)
         new = reached = None
         if "pair-subset" in questions:
@@ -128,6 +125,12 @@ class ConceptTest:
                 return scores, reached
         made = f"only {reached:.0%} of the draws of random features made {len(best)} pairs"
         return self._none("rematched", len(best), f"{made}, and a score needs {LEAST_REACHED:.0%}"), reached
+
+    @cached_property
+    def _rates(self) -> dict[str, NDArray[np.float64]]:
+        """The firing rates of all features, which "stratified" needs."""
+        sides = {"a": self.pairing.procedure.acts_a, "b": self.pairing.procedure.acts_b}
+        return {side: acts.firing_counts / max(acts.n_tokens, 1) for side, acts in sides.items()}
 
     @cached_property
     def _for_draws(self) -> ConceptPairing:

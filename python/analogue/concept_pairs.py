@@ -136,7 +136,7 @@ class ConceptPairing:
         return a, b
 
     def without_tokens(self) -> ConceptPairing:
-        """Return the same pairing for draws: its pairs carry no correlation given the token, which takes a third of the time.
+        """Return the same pairing without correlations given the token, which take a third of the time of a draw.
 
         What matching is given stays; a filter on r given the token has nothing to act on.
         """

@@ -138,8 +138,7 @@ def compare_concepts(
     matching = matching_of(settings)
     procedure = procedure_of(comparison.spaces, settings, matching, bands=True)
     pairing = ConceptPairing(procedure, approach, side)
-    rates = {key: space.firing_rates() for key, space in comparison.spaces.items()}
-    test = ConceptTest(pairing, comparison.labels, settings, comparison.rows, rates, draws)
+    test = ConceptTest(pairing, comparison.labels, settings, comparison.rows, draws)
     entries = _entries(comparison, asked, where, wanted, with_removed, seed)
     results, alone = [], []
     for number, entry in enumerate(entries):

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+_UNITS = {"model": "tokens", "concepts": "concepts"}  # what a stage counts, by how its name begins
+
+
 def print_json(content: Any) -> None:
     """Print plain JSON values, and nothing else."""
     print(json.dumps(content, allow_nan=False))
@@ -91,7 +94,8 @@ def progress_bars() -> Iterator[Progress]:
 
         def show(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, unit="tokens" if stage.startswith("model") else "draws")
+                unit = next((name for start, name in _UNITS.items() if stage.startswith(start)), "draws")
+                tasks[stage] = bars.add_task(stage, unit=unit)
             elif done == 0:
                 bars.reset(tasks[stage])
             bars.update(tasks[stage], completed=done, total=total)
