@@ -366,6 +366,10 @@ def test_with_their_siblings_concepts_would_be_called_far_too_often(pool):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_a_planted_concept_is_found(pool, question):
-    assert (rejected(pool, question, 100, planted=3.0) >= 0.3).all()
+def test_a_planted_concept_is_found(pool):
+    """RSA finds it whatever is asked; the other pairs are of the 20 words that are not planted, and of these."""
+    for question in QUESTIONS:
+        shares = rejected(pool, question, 100, planted=3.0)
+        assert shares[trials.MEASURES.index("rsa")] >= 0.35
+        if question == "rows":
+            assert (shares >= 0.35).all()

@@ -117,7 +117,7 @@ class ConceptTest:
         )
         drawn = self._for_draws.candidates if stage == "before" else self._for_draws.among
         redraw = rematched(procedure, size_a, size_b, len(best), among=lambda a, b: self._one_per_token(drawn(a, b)))
-        reached = _reached(redraw, self.settings.seed)
+        reached = _reached(redraw, min(_FIRST, self._draws(len(best))), self.settings.seed)
         if reached >= _FEW:
             scores = self._test(redraw, best)
             reached = redraw.reached or 0.0
@@ -138,12 +138,14 @@ class ConceptTest:
         return self.pairing if needs_tokens else self.pairing.without_tokens()
 
     def _test(self, redraw: Redraw, best: Pairs) -> dict[str, Score]:
-        settings, n = self.settings, len(best)
-        draws = self.draws
-        if draws is None:
-            draws = DRAWS if settings.permutations != ORIGINAL else 100 if n > 100 else 1000
-        rows = self.pairing.procedure.rows(best)
-        return redraw.test(*rows, settings.measures, draws=draws, seed=settings.seed, min_pairs=settings.min_pairs)
+        settings, (x, y) = self.settings, self.pairing.procedure.rows(best)
+        draws = self._draws(len(best))
+        return redraw.test(x, y, settings.measures, draws=draws, seed=settings.seed, min_pairs=settings.min_pairs)
+
+    def _draws(self, n: int) -> int:
+        if self.draws is not None:
+            return self.draws
+        return DRAWS if self.settings.permutations != ORIGINAL else 100 if n > 100 else 1000
 
     @cached_property
     def _populations(self) -> dict[str, Pairs]:
@@ -207,10 +209,10 @@ def beside(chosen: Pairs, others: Pairs, labels: tuple[Labels, Labels]) -> tuple
     return joined, np.arange(n, dtype=np.int64), n - known
 
 
-def _reached(redraw: Redraw, seed: int) -> float:
+def _reached(redraw: Redraw, draws: int, seed: int) -> float:
     """Return the share of a few draws that have pairs enough."""
     rng = np.random.default_rng(seed)
-    for _ in range(_FIRST):
+    for _ in range(draws):
         try:
             redraw(rng)
         except TooFewError:

@@ -90,11 +90,13 @@ def compare_concepts(
     draws : int, optional
         Of the nulls "pair-subset" and "rematched"; None: 200, or what "original" says.
     controls : iterable of {"pooled", "unrelated", "random-keywords", "random-features", "drop-one-word"}
-        What is scored beside the concepts. "pooled": all of them as one. "unrelated": one word of each of the package's
-        categories, of those with features on both sides. "random-keywords": as many words of no concept as a concept
-        has with features; both are scored under the first two nulls. "random-features": for each concept, one draw of
-        "rematched", scored under the first. "drop-one-word": each concept without each of its words in turn, observed
-        values alone.
+        What is scored beside the concepts.
+        "pooled": all of them as one.
+        "unrelated": one word of each of the package's categories, of those with features on both sides.
+        "random-keywords": as many words of no concept as a concept has with features, where the labels have any. These
+        two are scored under the first two nulls.
+        "random-features": for each concept, one draw of "rematched", scored under the first null.
+        "drop-one-word": each concept without each of its words in turn, observed values alone.
     max_per_keyword : int, optional
         At most so many features for every word on either side: those whose best partner has the largest r. Draws of
         "rematched" are not chosen so.
@@ -132,7 +134,8 @@ def compare_concepts(
     if draws is not None:
         _checks.integer("draws", draws, minimum=1)
     settings = _settings(comparison, measures, permutations, min_pairs, seed)
-    if comparison.rows == "decoder" and any(space.directions is None for space in comparison.spaces.values()):
+    closed = any(space.directions is None for space in comparison.spaces.values())
+    if dictionaries is not None or (comparison.rows == "decoder" and closed):
         comparison = reopened(comparison, dictionaries)
 
     matching = matching_of(settings)

@@ -86,7 +86,10 @@ def progress_bars() -> Iterator[Progress]:
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
             elapsed = task.finished_time or task.elapsed
-            return Text(f"{task.completed / elapsed:,.0f} {task.fields['unit']}/s" if elapsed else "")
+            if not elapsed:
+                return Text("")
+            rate = task.completed / elapsed
+            return Text(f"{rate:,.0f} {task.fields['unit']}/s" if rate >= 10 else f"{rate:.1f} {task.fields['unit']}/s")
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate())
     with Bars(*columns, console=Console(stderr=True)) as bars:

@@ -175,9 +175,9 @@ def _counts(found: ConceptScores) -> Table:
 def _scores(found: ConceptScores, question: str) -> Table:
     """Show one question's scores; a concept without any has a line below the table."""
     asked = {result.name: (result, result.after.scores.get(question, {})) for result in found}
-    nulls = sorted({score.null for _, scores in asked.values() for score in scores.values()})
+    nulls = " and ".join(sorted({score.null for _, scores in asked.values() for score in scores.values()}))
     table = new_table(
-        f"{_name(found)}: {QUESTIONS[question]} (null: {' and '.join(nulls)}; BH: p of {_count(found)} adjusted)",
+        f"{_name(found)}: {QUESTIONS[question]} (null: {nulls}; BH: p adjusted for the number of concepts with one)",
         ("concept", "measure"),
         ("observed", "null", "z", "p", "BH", "n"),
     )
@@ -215,22 +215,28 @@ def _notes(result: ConceptResult, question: str) -> Iterator[str]:
 
 
 def _without_words(found: ConceptScores) -> Table:
+    """Show the words without which a concept has other pairs, and name those that change none."""
     measures = found.settings["measures"]
     table = new_table(
         f"{_name(found)}: every concept without one of its words",
         ("concept", "without"),
         ("A", "B", "pairs", *measures),
     )
-    for result in found:
-        if not result.without_word:
-            continue
+    notes = []
+    for result in (result for result in found if result.without_word):
         table.add_section()
         scores = result.after.scores["rows"]
         whole = [str(len(result.features["a"])), str(len(result.features["b"])), str(len(result.after.pairs))]
         table.add_row(result.name, "(none)", *whole, *(number(scores[name].observed) for name in measures))
+        same = []
         for left in result.without_word:
+            if left.pairs == len(result.after.pairs) and left.mean_correlation == result.after.mean_correlation:
+                same.append(left.word)
+                continue
             sizes = (str(left.features_a), str(left.features_b), str(left.pairs))
             table.add_row("", left.word, *sizes, *(number(left.observed[name]) for name in measures))
+        notes += [(result.name, f"the pairs are the same without {', '.join(same)}")] if same else []
+    note_below(table, notes)
     return table
 
 
@@ -245,8 +251,3 @@ def _name(found: ConceptScores) -> str:
 
 def _how(found: ConceptScores) -> str:
     return found.approach if found.approach == "both-sides" else f"{found.approach}, word on {found.side}"
-
-
-def _count(found: ConceptScores) -> str:
-    concepts = sum(result.role == "concept" for result in found)
-    return f"{concepts} concept{'' if concepts == 1 else 's'}"
