@@ -169,6 +169,7 @@ def _counts(found: ConceptScores) -> Table:
         table.add_row(
             result.name.removeprefix("control: "), *numbers, number(after.mean_correlation_given_token, ".2f")
         )
+    note_below(table, [("", "scores below are of the pairs after the filters; those before stand in --json and --out")])
     return table
 
 
