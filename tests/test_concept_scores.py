@@ -140,12 +140,11 @@ def test_the_concepts_pairs_stand_among_the_others():
     chosen = Pairs(
         *(np.concatenate([getattr(one, n) for one in (old, new)]) for n in ("feature_a", "feature_b", "correlation"))
     )
-    everything, positions, fresh = beside(chosen, others, both)
+    everything, positions = beside(chosen, others, both)
     ids = list(zip(*map(np.ndarray.tolist, ids_of(everything)), strict=True))
     assert ids[: len(chosen)] == list(zip(*map(np.ndarray.tolist, ids_of(chosen)), strict=True))
     np.testing.assert_array_equal(positions, np.arange(len(chosen)))
     known = set(zip(*map(np.ndarray.tolist, ids_of(others)), strict=True))
-    assert fresh == sum(pair not in known for pair in ids[: len(chosen)])
     taken_a = {both[0].top_token[i] for i in chosen.feature_a}
     taken_b = {both[1].top_token[j] for j in chosen.feature_b}
     expected = [(i, j) for i, j in known if both[0].top_token[i] not in taken_a and both[1].top_token[j] not in taken_b]
@@ -248,6 +247,28 @@ def test_best_partners_are_pairs_of_the_comparison(comparison, side):
     own = set(zip(*map(np.ndarray.tolist, ids_of(comparison.pairs)), strict=True))
     assert {*zip(*map(np.ndarray.tolist, ids_of(found.after.pairs)), strict=True)} <= own
     assert found.after.new_pairs in (0, None)
+
+
+def test_pairs_that_only_a_concept_has_are_counted(sides):
+    """Without a band features whose best partner lies outside of the concept still have a partner in it."""
+    comparison = compared(sides, replace(SETTINGS, min_correlation=None))
+    own = set(zip(*map(np.ndarray.tolist, ids_of(comparison.pairs)), strict=True))
+    inside = an.compare_concepts(comparison, LOW, controls=(), draws=1)["low"].after
+    scored = one_per_token(inside.pairs, comparison.labels)
+    assert inside.new_pairs == len([pair for pair in scored if pair not in own]) > 0
+
+
+def one_per_token(pairs, labels):
+    """Best pairs first, a pair whose top token of B is taken goes; then likewise by the top token of A."""
+    listed = sorted(zip(-pairs.correlation, *map(np.ndarray.tolist, ids_of(pairs)), strict=True))
+    for side in (1, 0):
+        seen, left = set(), []
+        for row in listed:
+            token = labels[side].top_token[row[1 + side]]
+            left += [] if token in seen else [row]
+            seen.add(token)
+        listed = left
+    return [(a, b) for _, a, b in listed]
 
 
 def test_original_draws_by_the_number_of_pairs(comparison):

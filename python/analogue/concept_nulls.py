@@ -95,7 +95,9 @@ class ConceptTest:
         name = "pair-subset"
         if (few := self._too_few(best)) is not None:
             return self._none(name, len(best), few), None
-        everything, chosen, new = beside(best, self._population(stage), self.labels)
+        own = self._own_pairs(stage)
+        new = len(best) - int(_known(best, own).sum())
+        everything, chosen = beside(best, self._one_per_token(own), self.labels)
         try:
             redraw = pair_subset(self.pairing.procedure, everything, chosen)
         except TooFewError:
@@ -148,16 +150,16 @@ class ConceptTest:
         return DRAWS if self.settings.permutations != ORIGINAL else 100 if n > 100 else 1000
 
     @cached_property
-    def _populations(self) -> dict[str, Pairs]:
+    def _own(self) -> dict[str, Pairs]:
         return {}
 
-    def _population(self, stage: str) -> Pairs:
-        """Return the pairs that the comparison makes of all features in the same way, the best of every top token."""
-        if stage not in self._populations:
+    def _own_pairs(self, stage: str) -> Pairs:
+        """Return the pairs that the comparison makes of all features in the same way."""
+        if stage not in self._own:
             acts = (self.pairing.procedure.acts_a, self.pairing.procedure.acts_b)
             everything = (np.arange(own.n_features, dtype=np.int64) for own in acts)
-            self._populations[stage] = self._one_per_token(self.pairs(stage, *everything))
-        return self._populations[stage]
+            self._own[stage] = self.pairs(stage, *everything)
+        return self._own[stage]
 
     def _one_per_token(self, pairs: Pairs) -> Pairs:
         def keeps(pairs: Pairs) -> NDArray[np.bool_]:
@@ -177,7 +179,7 @@ class ConceptTest:
         }
 
 
-def beside(chosen: Pairs, others: Pairs, labels: tuple[Labels, Labels]) -> tuple[Pairs, Ids, int]:
+def beside(chosen: Pairs, others: Pairs, labels: tuple[Labels, Labels]) -> tuple[Pairs, Ids]:
     """Put pairs among others so that no two share a feature or a top token, where neither list has two that do.
 
     Of the others those go that share either with a chosen pair: that pair takes their place.
@@ -188,10 +190,7 @@ def beside(chosen: Pairs, others: Pairs, labels: tuple[Labels, Labels]) -> tuple
         The chosen, then the others that are left.
     positions : ndarray of int64
         Those of the chosen.
-    new : int
-        The chosen that were none of the others.
     """
-    n = len(chosen)
     apart = np.ones(len(others), dtype=bool)
     for side, own in zip("ab", labels, strict=True):
         of_chosen, of_others = (getattr(pairs, f"feature_{side}") for pairs in (chosen, others))
@@ -199,14 +198,20 @@ def beside(chosen: Pairs, others: Pairs, labels: tuple[Labels, Labels]) -> tuple
         tokens, other_tokens = shared_ids(*texts)
         apart &= ~np.isin(of_others, of_chosen) & ~np.isin(other_tokens, tokens[tokens >= 0])
     left = others.select(apart)
-    ids = set(zip(others.feature_a.tolist(), others.feature_b.tolist(), strict=True))
-    known = sum(pair in ids for pair in zip(chosen.feature_a.tolist(), chosen.feature_b.tolist(), strict=True))
     joined = Pairs(
         np.concatenate([chosen.feature_a, left.feature_a]),
         np.concatenate([chosen.feature_b, left.feature_b]),
         np.concatenate([chosen.correlation, left.correlation]),
     )
-    return joined, np.arange(n, dtype=np.int64), n - known
+    return joined, np.arange(len(chosen), dtype=np.int64)
+
+
+def _known(pairs: Pairs, others: Pairs) -> NDArray[np.bool_]:
+    """Say of every pair whether it is among others."""
+    ids = set(zip(others.feature_a.tolist(), others.feature_b.tolist(), strict=True))
+    return np.array(
+        [pair in ids for pair in zip(pairs.feature_a.tolist(), pairs.feature_b.tolist(), strict=True)], dtype=bool
+    )
 
 
 def _reached(redraw: Redraw, draws: int, seed: int) -> float:

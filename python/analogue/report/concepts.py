@@ -136,7 +136,9 @@ def concept_figure(found: Sequence[ConceptScores], measure: str | None = None) -
         ax.set_title({"rows": "rows change places"}.get(question, question), fontsize="medium")
         ax.set_xticks(range(len(found)), [_name(each) for each in found], rotation=30, ha="right", fontsize="small")
         ax.set_yticks(range(len(rows)), [row.removeprefix("control: ") for row in rows], fontsize="small")
-    figure.suptitle(f"z of {shown}, {found[0].approach}, by {found[0].where}; * p ≤ {ALPHA:g}", fontsize="medium")
+    figure.suptitle(
+        f"z of {shown}, {found[0].approach}, by {found[0].where}; * p ≤ {ALPHA:g} (of concepts: BH)", fontsize="medium"
+    )
     figure.colorbar(image, ax=axes, shrink=0.8, label="z")
     return figure
 
