@@ -123,32 +123,28 @@ def test_other_pairs_and_candidates_are_scored_without_siblings(scores, sides):
 def test_the_concepts_pairs_stand_among_the_others():
     """No two of what is left share a feature or a top token, and the concept's are all there."""
     rng = np.random.default_rng(0)
-    blank, texts = [], [f"t{token}" for token in range(60)]
+    empty = np.empty(0, np.int64)
+    token = {f"{side}{feature}": f"t{feature % 30}" for side in "ab" for feature in range(60)}  # two features a token
 
-    def labels():
-        own = [texts[token] for token in rng.permutation(60)]
-        return Labels(
-            np.zeros(61, np.int64), np.empty(0, np.float32), blank, blank, blank, *2 * [np.empty(0, int)], own
-        )
+    def labels(side):
+        own = [token[f"{side}{feature}"] for feature in range(60)]
+        return Labels(np.zeros(61, np.int64), np.empty(0, np.float32), [], [], [], empty, empty, own)
 
-    both = (labels(), labels())
-    others = Pairs(rng.permutation(60)[:40], rng.permutation(60)[:40], rng.random(40))
-    old = others.select(np.arange(5))
-    new = Pairs(rng.permutation(60)[:6], rng.permutation(60)[:6], rng.random(6))
-    clash = set(new.feature_a.tolist()) & set(old.feature_a.tolist())
-    old = old.select(~np.isin(old.feature_a, list(clash)))
-    chosen = Pairs(
-        *(np.concatenate([getattr(one, n) for one in (old, new)]) for n in ("feature_a", "feature_b", "correlation"))
-    )
-    everything, positions = beside(chosen, others, both)
+    def drawn(n):
+        a, b = (rng.permutation(30)[:n] + 30 * rng.integers(0, 2, n) for _ in range(2))
+        return Pairs(a, b, rng.random(n))
+
+    chosen, others = drawn(8), drawn(25)
+    everything, positions = beside(chosen, others, (labels("a"), labels("b")))
     ids = list(zip(*map(np.ndarray.tolist, ids_of(everything)), strict=True))
-    assert ids[: len(chosen)] == list(zip(*map(np.ndarray.tolist, ids_of(chosen)), strict=True))
-    np.testing.assert_array_equal(positions, np.arange(len(chosen)))
-    known = set(zip(*map(np.ndarray.tolist, ids_of(others)), strict=True))
-    taken_a = {both[0].top_token[i] for i in chosen.feature_a}
-    taken_b = {both[1].top_token[j] for j in chosen.feature_b}
-    expected = [(i, j) for i, j in known if both[0].top_token[i] not in taken_a and both[1].top_token[j] not in taken_b]
-    assert set(ids[len(chosen) :]) == set(expected)
+    assert ids[:8] == list(zip(*map(np.ndarray.tolist, ids_of(chosen)), strict=True))
+    np.testing.assert_array_equal(positions, np.arange(8))
+    taken_a, taken_b = ({feature % 30 for feature in own.tolist()} for own in ids_of(chosen))
+    listed = zip(*map(np.ndarray.tolist, ids_of(others)), others.correlation.tolist(), strict=True)
+    expected = [(a, b, r) for a, b, r in listed if a % 30 not in taken_a and b % 30 not in taken_b]
+    assert 0 < len(expected) < 25
+    assert ids[8:] == [(a, b) for a, b, _ in expected]
+    np.testing.assert_array_equal(everything.correlation[8:], [r for _, _, r in expected])
 
 
 def test_p_is_adjusted_for_the_concepts_alone(scores):
@@ -369,7 +365,7 @@ def pool():
         yield pool
 
 
-def rejected(pool, question, count=400, **options):
+def rejected(pool, question, count, **options):
     shares = trials.rejected(pool, partial(trials.concept_in_world, "d1", question, **options), count)
     print(f"\n{question}, {options}: {shares}")
     return shares
@@ -379,22 +375,22 @@ def rejected(pool, question, count=400, **options):
 @pytest.mark.parametrize("approach", ["both-sides", "best-partner"])
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_concepts_of_models_that_share_nothing_are_called_at_most_one_time_in_twenty(pool, question, approach):
-    count = 1000 if question == "rows" else 400
+    count = {"rows": 1000, "pair-subset": 400, "rematched": 200}[question]  # as many as a few seconds have
     shares = rejected(pool, question, count, approach=approach)
     assert (shares <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / count)).all()  # three standard errors
 
 
 @pytest.mark.slow
 def test_with_their_siblings_concepts_would_be_called_far_too_often(pool):
-    assert (rejected(pool, "pair-subset, all rows") >= 0.09).all()
-    assert (rejected(pool, "rematched, all rows") >= 0.09).mean() > 0.5
+    for question in ("pair-subset", "rematched"):
+        assert rejected(pool, f"{question}, all rows", 200).mean() >= 0.1
 
 
 @pytest.mark.slow
 def test_a_planted_concept_is_found(pool):
     """RSA finds it whatever is asked; the other pairs are of the 20 words that are not planted, and of these."""
     for question in QUESTIONS:
-        shares = rejected(pool, question, 100, planted=3.0)
+        shares = rejected(pool, question, 60, planted=3.0)
         assert shares[trials.MEASURES.index("rsa")] >= 0.35
         if question == "rows":
             assert (shares >= 0.35).all()
