@@ -95,3 +95,68 @@ def _shift_scores(a: worlds.Side, b: worlds.Side, rule: str, null: str, number: 
 
 def _p_values(scores) -> list[float]:
     return [1.0 if scores[name].p_value is None else scores[name].p_value for name in MEASURES]
+
+
+def concept_in_world(
+    world: str, question: str, number: int, *, approach: str = "both-sides", words: int = 20, planted: float = 0.0
+):
+    """Return the p-value of every measure for a concept of random words in one draw of a world; 1 without a score.
+
+    ``question`` is one of `concept_comparison.QUESTIONS`, or "pair-subset, all rows" and "rematched, all rows": the
+    same nulls of the pairs as they are, siblings and all.
+    """
+    from analogue import rematch
+    from analogue.concept_nulls import ConceptTest
+    from analogue.nulls import TooFewError
+
+    pairing, labels, settings, chosen = concept_world(world, number, approach, words, planted)
+    if not question.endswith("all rows"):
+        test = ConceptTest(pairing, labels, settings, "decoder", draws=PERMUTATIONS)
+        return _p_values(test.scored("after", *chosen, questions=("rows", question)).scores[question])
+    pairs, procedure = pairing.among(*chosen), pairing.procedure
+    if question.startswith("rematched"):
+        redraw = rematch.rematched(procedure, *map(len, chosen), len(pairs), among=pairing.among)
+    else:
+        everything = procedure.pairs()
+        listed = list(zip(everything.feature_a.tolist(), everything.feature_b.tolist(), strict=True))
+        inside = [pair in set(zip(pairs.feature_a.tolist(), pairs.feature_b.tolist(), strict=True)) for pair in listed]
+        pairs = everything.select(np.array(inside))
+        try:
+            redraw = rematch.pair_subset(procedure, everything, np.flatnonzero(inside))
+        except TooFewError:
+            return [1.0] * len(MEASURES)
+    options = {"draws": PERMUTATIONS, "seed": number}
+    return _p_values(redraw.test(*procedure.rows(pairs), MEASURES, **options))
+
+
+def concept_world(world: str, number: int, approach: str = "both-sides", words: int = 20, planted: float = 0.0):
+    """Return a pairing in a world, its labels, settings, and the features of a concept of random words.
+
+    Features at home in a word of the concept get ``planted`` times a vector of that word that both models share, each
+    through a Gaussian map of its own, over 2.
+    """
+    from analogue import Concept, FeatureActivations, Procedure, Settings
+    from analogue.concept_pairs import ConceptPairing, word_hits
+    from analogue.labels import Labels
+
+    rng = np.random.default_rng([number, 7, list(worlds.WORLDS).index(world)])
+    sides = worlds.draw(worlds.WORLDS[world], rng)
+    drawn = rng.permutation(worlds.TYPES)[:words]
+    common = rng.standard_normal((worlds.TYPES, worlds.COMMON)) * np.isin(np.arange(worlds.TYPES), drawn)[:, None]
+    for side in sides:
+        mapped = common[side.home] @ rng.standard_normal((worlds.COMMON, side.decoder.shape[1])) / 2
+        side.decoder[:] += planted * mapped
+    acts = [FeatureActivations.from_dense(side.activations) for side in sides]
+    procedure = Procedure(*acts, *(side.decoder for side in sides))
+    labels = []
+    for side in sides:
+        texts = [f"w{token}" for token in worlds.top_tokens(side)]
+        zeros, blank = np.zeros(len(texts), np.int64), [""] * len(texts)
+        offsets, ones = np.arange(len(texts) + 1), np.ones(len(texts), np.float32)
+        labels.append(Labels(offsets, ones, texts, blank, blank, zeros, zeros, texts))
+    concept = Concept("drawn", tuple(f"w{token}" for token in sorted(drawn.tolist())))
+    chosen = tuple(word_hits(own, [concept])[0].features for own in labels)
+    settings = Settings(
+        measures=MEASURES, permutations=PERMUTATIONS, min_correlation=None, junk="off", min_activations=1, seed=number
+    )
+    return ConceptPairing(procedure, approach), tuple(labels), settings, chosen

@@ -12,11 +12,14 @@ from .capture import capture as capture
 from .compare import scores_by_multiplicity as scores_by_multiplicity
 from .comparison import Comparison as Comparison
 from .concept import Concept as Concept
+from .concept_comparison import ConceptScores as ConceptScores
 from .concept_keywords import keyword_duplicates as keyword_duplicates
 from .concept_keywords import keyword_incidence as keyword_incidence
 from .concept_keywords import keyword_table as keyword_table
 from .concept_keywords import keywords_per_feature as keywords_per_feature
 from .concept_keywords import same_keyword as same_keyword
+from .concept_pairs import ConceptPairing as ConceptPairing
+from .concept_scores import compare_concepts as compare_concepts
 from .concepts import Concepts as Concepts
 from .corpus import Corpus as Corpus
 from .dictionaries import Dictionary as Dictionary
@@ -49,6 +52,9 @@ from .nulls import draw_test as draw_test
 from .nulls import permutation_test as permutation_test
 from .pairs import Pairs as Pairs
 from .procedure import Procedure as Procedure
+from .reopen import reopen_corpus as reopen_corpus
+from .reopen import reopen_dictionaries as reopen_dictionaries
+from .reopen import reopened as reopened
 from .robustness import convergence as convergence
 from .robustness import split_half as split_half
 from .sequences import sample_positions as sample_positions

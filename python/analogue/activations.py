@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -66,6 +66,13 @@ class FeatureActivations:
     def firing_counts(self) -> NDArray[np.int64]:
         """Number of tokens each feature fires on, shape (F,)."""
         return np.bincount(self.indices, minlength=self.n_features)
+
+    @cached_property
+    def _by_feature(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """The places and the tokens of all entries, feature by feature, and where each feature's begin, (F + 1,)."""
+        entries = np.argsort(np.asarray(self.indices), kind="stable")
+        tokens = np.repeat(np.arange(self.n_tokens), np.diff(self.indptr))[entries]
+        return entries, tokens, np.concatenate([[0], np.cumsum(self.firing_counts)])
 
     @classmethod
     def from_csr(
@@ -147,6 +154,24 @@ class FeatureActivations:
         entries = np.repeat(self.indptr[:-1][rows] - offsets[:-1], sizes) + np.arange(offsets[-1])
         per_token = {name: values[rows] for name in PER_TOKEN if (values := getattr(self, name)) is not None}
         return type(self)(offsets, self.indices[entries], self.values[entries], self.n_features, **per_token)
+
+    def only(self, features: ArrayLike) -> Self:
+        """Return the activations of some features: the others, which keep their ids, never fire.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an id is no integer or outside 0..F-1.
+        """
+        ids = _checks.array("features", features, ndim=1, dtype=np.int64)
+        if len(ids) and (ids.min() < 0 or ids.max() >= self.n_features):
+            raise ValueError(f"features must lie in 0..{self.n_features - 1}, got {ids.min()}..{ids.max()}")
+        entries, tokens, starts = self._by_feature
+        chosen = [slice(starts[i], starts[i + 1]) for i in np.unique(ids)]
+        stored = np.sort(np.concatenate([entries[of] for of in chosen] or [entries[:0]]))
+        sizes = np.bincount(np.concatenate([tokens[of] for of in chosen] or [tokens[:0]]), minlength=self.n_tokens)
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        return replace(self, indptr=offsets, indices=self.indices[stored], values=self.values[stored])
 
     def to_dense(self) -> NDArray[np.float32]:
         """Return the (T, F) array; for small cases."""

@@ -46,13 +46,7 @@ def compare_spaces(
     """
     settings = settings_or_default(settings)
     acts = (a.recorded_activations(), b.recorded_activations())
-    matching: dict[str, Any] = {
-        "top": settings.partners,
-        "min_activations": settings.min_activations,
-        "device": device,
-        "metric": settings.metric,
-        "given": settings.given,
-    }
+    matching = matching_of(settings, device)
     spaces, labels = {"a": a, "b": b}, (a.labels, b.labels)
     stages = settings.filters(*labels)
     found: DirectionMatches | None = None
@@ -151,19 +145,34 @@ def _scoring(
     if settings.null in REDRAWN and rows == "activations":
         raise ValueError(f"null={settings.null} needs decoder rows on both sides, and these have activations only")
     if settings.null in REDRAWN:
-        scoring = score_redrawn(_procedure(spaces, settings, matching), pairs, labels, settings, progress)
+        # A null would hardly pass the correlation bands.
+        unbanded = procedure_of(spaces, settings, matching, bands=False)
+        scoring = score_redrawn(unbanded, pairs, labels, settings, progress)
     else:
         scoring = score_pairs(pairs, labels, directions, settings, _rates(spaces), progress=progress)
     if settings.token_null is None:
         return scoring
     shown = None if progress is None else lambda done, total: progress("token-conditional null", done, total)
-    procedure = _procedure(spaces, settings, matching)
-    found = token_conditional(procedure, draws=settings.token_null, seed=settings.seed, progress=shown)
+    unbanded = procedure_of(spaces, settings, matching, bands=False)
+    found = token_conditional(unbanded, draws=settings.token_null, seed=settings.seed, progress=shown)
     return replace(scoring, token_null=found)
 
 
-def _procedure(spaces: Mapping[str, FeatureSpace], settings: Settings, matching: Mapping[str, Any]) -> Procedure:
-    """Return the way from activations to rows, without the correlation bands, which a null would hardly pass."""
+def matching_of(settings: Settings, device: str = "auto") -> dict[str, Any]:
+    """Return the arguments of `match` that settings stand for."""
+    return {
+        "top": settings.partners,
+        "min_activations": settings.min_activations,
+        "device": device,
+        "metric": settings.metric,
+        "given": settings.given,
+    }
+
+
+def procedure_of(
+    spaces: Mapping[str, FeatureSpace], settings: Settings, matching: Mapping[str, Any], *, bands: bool
+) -> Procedure:
+    """Return the way from activations to rows, with or without the correlation bands."""
     a, b = spaces["a"], spaces["b"]
     acts_a, acts_b = a.recorded_activations(), b.recorded_activations()
     # Without a decoder no rows are asked for.
@@ -176,7 +185,7 @@ def _procedure(spaces: Mapping[str, FeatureSpace], settings: Settings, matching:
         rows_a,
         rows_b,
         **settings.rule,
-        filters=settings.filters(a.labels, b.labels, bands=False),
+        filters=settings.filters(a.labels, b.labels, bands=bands),
         matching=matching,
     )
 

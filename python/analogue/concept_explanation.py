@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,6 +52,18 @@ class ConceptExplanation:
     def concepts(self) -> tuple[str, ...]:
         """The concepts that the feature matches."""
         return tuple(dict.fromkeys(hit.concept for hit in self.hits))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON values."""
+        return {
+            "feature": self.feature,
+            "where": self.where,
+            "concepts": list(self.concepts),
+            "contexts": [list(context) for context in self.contexts],
+            "hits": [hit._asdict() for hit in self.hits],
+            "near": [hit._asdict() for hit in self.near],
+            "removed": [hit._asdict() | {"reason": why} for hit, why in self.removed],
+        }
 
     def __str__(self) -> str:
         if not self.contexts:

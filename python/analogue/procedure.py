@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .activations import FeatureActivations
 from .correlations import in_memory
 from .given import with_group_ids
+from .matches import Matches
 from .matching import match
 from .pairs import Filter, Pairs, as_filters
 
@@ -61,11 +62,19 @@ class Procedure:
         object.__setattr__(self, "filters", as_filters(self.filters))
         object.__setattr__(self, "matching", with_group_ids(*acts, self.matching))
 
+    def matches(self, acts_a: FeatureActivations | None = None, acts_b: FeatureActivations | None = None) -> Matches:
+        """Match its own activations, or others in their place."""
+        sides = (self.acts_a if acts_a is None else acts_a, self.acts_b if acts_b is None else acts_b)
+        return match(*sides, **self.matching)
+
     def pairs(self, acts_a: FeatureActivations | None = None, acts_b: FeatureActivations | None = None) -> Pairs:
         """Match, pair and filter: its own activations, or others in their place."""
-        sides = (self.acts_a if acts_a is None else acts_a, self.acts_b if acts_b is None else acts_b)
-        pairs = match(*sides, **self.matching).pairs(self.rule, k=self.k, direction=self.direction)
+        pairs = self.matches(acts_a, acts_b).pairs(self.rule, k=self.k, direction=self.direction)
         return pairs.filter(*as_filters(self.filters))
+
+    def among(self, features_a: ArrayLike, features_b: ArrayLike) -> Pairs:
+        """Match, pair and filter some features of either side; ids are those of the full dictionaries."""
+        return self.pairs(self.acts_a.only(features_a), self.acts_b.only(features_b))
 
     def rows(self, pairs: Pairs) -> tuple[Rows, Rows]:
         """Return the rows of both sides, one a pair."""

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _checks
-from .activations import FeatureActivations, concatenate
+from .activations import concatenate
 from .given import group_ids
 from .nulls import Score, TooFewError, draw_test
 from .pairs import Pairs
 from .procedure import Procedure, Rows
+
+Among = Callable[[NDArray[np.int64], NDArray[np.int64]], Pairs]
 
 _QUINTILES, _TERTILES = 5, 3
 
@@ -157,7 +159,9 @@ def shift(procedure: Procedure, *, window: int | None = None, n: int | None = No
     return Redraw("shift", series, n=_size(n), most=len(offsets))
 
 
-def rematched(procedure: Procedure, candidates_a: int, candidates_b: int, n: int) -> Redraw:
+def rematched(
+    procedure: Procedure, candidates_a: int, candidates_b: int, n: int, *, among: Among | None = None
+) -> Redraw:
     """Take as many random features as a concept has candidates, then match, pair, filter and cut to its pairs.
 
     Permuted: which features are candidates, drawn from those that fire often enough. Kept: their numbers, the tokens,
@@ -174,7 +178,10 @@ def rematched(procedure: Procedure, candidates_a: int, candidates_b: int, n: int
         Features of either side that were candidates for the concept.
     n : int
         The concept's pairs.
+    among : callable, optional
+        ``among(features_a, features_b) -> Pairs``: how pairs come of candidates; by default `Procedure.among`.
     """
+    made = procedure.among if among is None else among
     live_a, live_b = procedure.live()
     for name, count, live in (("candidates_a", candidates_a, live_a), ("candidates_b", candidates_b, live_b)):
         if _checks.integer(name, count, minimum=1) > len(live):
@@ -184,9 +191,7 @@ def rematched(procedure: Procedure, candidates_a: int, candidates_b: int, n: int
         while True:
             chosen_a = rng.choice(live_a, candidates_a, replace=False)
             chosen_b = rng.choice(live_b, candidates_b, replace=False)
-            yield _drawn(
-                procedure, procedure.pairs(_only(procedure.acts_a, chosen_a), _only(procedure.acts_b, chosen_b))
-            )
+            yield _drawn(procedure, made(chosen_a, chosen_b))
 
     return Redraw("rematched", series, n=_size(n))
 
@@ -232,7 +237,7 @@ def pair_subset(procedure: Procedure, pairs: Pairs, chosen: ArrayLike) -> Redraw
     Raises
     ------
     ValueError
-        If positions are out of range or repeated, or the subset fills every cell it has pairs in.
+        If positions are out of range or repeated; `TooFewError` if the subset fills every cell it has pairs in.
     """
     positions = _checks.array("chosen", chosen, ndim=1, dtype=np.int64)
     if not len(positions):
@@ -248,7 +253,9 @@ def pair_subset(procedure: Procedure, pairs: Pairs, chosen: ArrayLike) -> Redraw
     wanted = np.bincount(cell[positions], minlength=_QUINTILES * _TERTILES)
     members = [np.flatnonzero(cell == index) for index in range(len(wanted))]
     if all(count in (0, len(own)) for count, own in zip(wanted, members, strict=True)):
-        raise ValueError(f"chosen must leave other pairs of the same quality to draw, got all {len(positions)} of them")
+        raise TooFewError(
+            f"chosen must leave other pairs of the same quality to draw, got all {len(positions)} of them"
+        )
     x, y = procedure.rows(pairs)
 
     def series(rng: np.random.Generator) -> Iterator[Drawn]:
@@ -284,15 +291,6 @@ def _offsets(procedure: Procedure, window: int | None) -> NDArray[np.int64]:
     if not len(starts):
         raise ValueError("window must be a number of tokens where there is one document only, got None")
     return total - starts
-
-
-def _only(acts: FeatureActivations, features: NDArray[np.int64]) -> FeatureActivations:
-    """Return the activations of some features; the others, which keep their ids, never fire."""
-    chosen = np.zeros(acts.n_features, dtype=bool)
-    chosen[features] = True
-    stored = chosen[acts.indices]
-    before = np.concatenate([[0], np.cumsum(stored, dtype=np.int64)])
-    return replace(acts, indptr=before[acts.indptr], indices=acts.indices[stored], values=acts.values[stored])
 
 
 def _bands(values: NDArray[np.float64], count: int) -> NDArray[np.int64]:

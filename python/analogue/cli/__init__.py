@@ -10,6 +10,7 @@ import typer
 
 from .ablation import ablation_command
 from .compare import compare_command
+from .concepts import concepts_command
 from .demo import demo_command
 from .explain import explain_command
 from .inspect import inspect_command
@@ -27,6 +28,7 @@ app.command("explain")(explain_command)
 app.command("inspect")(inspect_command)
 app.command("show")(show_command)
 app.command("ablation")(ablation_command)
+app.command("concepts")(concepts_command)
 
 
 def _version(wanted: bool) -> None:

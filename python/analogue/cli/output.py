@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+_UNITS = {"model": "tokens", "concepts": "concepts"}  # what a stage counts, by how its name begins
+
+
 def print_json(content: Any) -> None:
     """Print plain JSON values, and nothing else."""
     print(json.dumps(content, allow_nan=False))
@@ -83,7 +86,10 @@ def progress_bars() -> Iterator[Progress]:
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
             elapsed = task.finished_time or task.elapsed
-            return Text(f"{task.completed / elapsed:,.0f} {task.fields['unit']}/s" if elapsed else "")
+            if not elapsed:
+                return Text("")
+            rate = task.completed / elapsed
+            return Text(f"{rate:,.0f} {task.fields['unit']}/s" if rate >= 10 else f"{rate:.1f} {task.fields['unit']}/s")
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate())
     with Bars(*columns, console=Console(stderr=True)) as bars:
@@ -91,7 +97,8 @@ def progress_bars() -> Iterator[Progress]:
 
         def show(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, unit="tokens" if stage.startswith("model") else "draws")
+                unit = next((name for start, name in _UNITS.items() if stage.startswith(start)), "draws")
+                tasks[stage] = bars.add_task(stage, unit=unit)
             elif done == 0:
                 bars.reset(tasks[stage])
             bars.update(tasks[stage], completed=done, total=total)

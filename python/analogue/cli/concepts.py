@@ -1,0 +1,193 @@
+"""`analogue concepts`: what a saved run says of concepts, and what their words hit before anything is scored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import report
+from ..comparison import Comparison
+from ..concept_controls import CONTROLS
+from ..concept_pairs import APPROACHES, HIT_SIDES
+from ..concept_scores import compare_concepts
+from ..concepts import Concepts
+from ..grid import load_comparison
+from ..nulls.permutations import ORIGINAL
+from .options import Overwrite, Seed, permutations_of
+from .output import print_json, print_tables, progress_bars
+
+_WHERE = ("word", "token", "window", "phrase")
+
+ConceptsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON, and nothing else, to stdout.")]
+
+
+def concepts_command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, a cell of one, or a grid: then all cells.")],
+    concepts: Annotated[
+        str, typer.Option(help="Concepts, with commas between; none: all of the package and of --files.")
+    ] = "",
+    files: Annotated[
+        list[Path], typer.Option(help="TOML files of your own concepts, or folders of them; may be repeated.")
+    ] = [],  # noqa: B006
+    approach: Annotated[
+        str,
+        typer.Option(
+            help=f"{APPROACHES[0]}: only features that match on both sides are paired; "
+            f"{APPROACHES[1]}: features that match, with their best partner whatever it fires on."
+        ),
+    ] = APPROACHES[0],
+    side: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Who must match under best-partner: {', '.join(HIT_SIDES)} (b); or of --explain: a or b (a)."
+        ),
+    ] = None,
+    where: Annotated[
+        str, typer.Option(help="What must be one of the words: the whole word fired on, token, window or phrase.")
+    ] = "word",
+    measures: Annotated[str, typer.Option(help="Measures, with commas between; none: those of the run.")] = "",
+    controls: Annotated[
+        str, typer.Option(help=f"Controls, with commas between, or none: {', '.join(CONTROLS)}.")
+    ] = ",".join(CONTROLS[:-1]),
+    max_per_keyword: Annotated[
+        int | None, typer.Option(help="At most so many features for every word on either side, the best matched.")
+    ] = None,
+    permutations: Annotated[
+        str | None,
+        typer.Option(help=f"Row permutations; none: those of the run; {ORIGINAL}: 1000 up to 100 pairs, else 100."),
+    ] = None,
+    draws: Annotated[
+        int | None, typer.Option(help="Draws of the nulls with other pairs; none: 200, or as original says.")
+    ] = None,
+    min_pairs: Annotated[
+        int | None, typer.Option(help="With fewer pairs there is no score; none: as in the run.")
+    ] = None,
+    with_removed: Annotated[
+        bool, typer.Option("--with-removed", help="Score concepts with their ambiguous words put back, too.")
+    ] = False,
+    explain: Annotated[
+        int | None, typer.Option(help="Say why a feature of --side matches a concept or not, and score nothing.")
+    ] = None,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="Count what every word hits on both sides, and score nothing.")
+    ] = False,
+    suggest: Annotated[
+        int | None, typer.Option(help="Propose so many words that features fire on and no concept has; score nothing.")
+    ] = None,
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for concepts.json, .parquet and .png; none: printed only.")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: ConceptsJson = False,
+) -> None:
+    """Score concepts in a saved run: do both models hold them alike, and more so than other pairs.
+
+    The run must hold its activations; its dictionaries are loaded again from where they were, and checked.
+    """
+    views = [explain is not None, coverage, suggest is not None]
+    if sum(views) > 1:
+        raise ValueError("explain, coverage and suggest are views of their own: give one of them")
+    if any(views) and out is not None:
+        raise ValueError("out goes with scores: --explain, --coverage and --suggest are printed only")
+    chosen = Concepts.load(*_names(concepts), files=files)
+    result = load_comparison(run)
+    comparisons = [result] if isinstance(result, Comparison) else list(result.comparisons.values())
+    if explain is not None:
+        _explain(comparisons, chosen, explain, side or "a", where, as_json)
+    if coverage:
+        _coverage(comparisons, chosen, where, as_json)
+    if suggest is not None:
+        _suggest(comparisons, chosen, suggest, as_json)
+    if any(views):
+        return
+    if out is not None:
+        _check_out(out, run, overwrite)
+    found = []
+    with progress_bars() as progress:
+        for comparison in comparisons:
+            name = report.name_of(comparison)
+            scores = compare_concepts(
+                comparison,
+                chosen,
+                approach=approach,
+                side=side or "b",
+                where=where,  # type: ignore[arg-type]
+                measures=_names(measures) or None,
+                permutations=None if permutations is None else permutations_of(permutations),
+                draws=draws,
+                controls=() if controls == "none" else _names(controls),
+                max_per_keyword=max_per_keyword,
+                with_removed=with_removed,
+                min_pairs=min_pairs,
+                seed=seed,
+                progress=lambda stage, done, total, name=name: progress(f"{stage}, {name}", done, total),  # type: ignore[misc]
+            )
+            found.append(scores)
+    if out is not None:
+        report.save_concepts(found, out, overwrite=overwrite)
+    if as_json:
+        print_json(found[0].to_dict() if isinstance(result, Comparison) else {"cells": [s.to_dict() for s in found]})
+    else:
+        last = None if out is None else f"Everything is in {out}"
+        print_tables((table for each in found for table in report.concept_tables(each)), last)
+
+
+def _explain(
+    comparisons: list[Comparison], concepts: Concepts, feature: int, side: str, where: str, as_json: bool
+) -> None:
+    if side not in ("a", "b"):
+        raise ValueError(f"side must be a or b with explain, got {side!r}")
+    seen = {}
+    for comparison in comparisons:
+        space = comparison.spaces[side]
+        role = "control, " if comparison.provenance.get("role") == "control" else ""
+        name = f"{role}{side.upper()} {space.site}"
+        if name not in seen:
+            seen[name] = concepts.explain(space.labels, feature, where)  # type: ignore[arg-type]
+    if as_json:
+        print_json([{"site": name} | explanation.to_dict() for name, explanation in seen.items()])
+        return
+    for name, explanation in seen.items():
+        print(f"{name}:\n{explanation}\n")
+
+
+def _coverage(comparisons: list[Comparison], concepts: Concepts, where: str, as_json: bool) -> None:
+    tables = {
+        report.name_of(comparison): concepts.coverage(*comparison.labels, where)  # type: ignore[arg-type]
+        for comparison in comparisons
+    }
+    if as_json:
+        print_json([{"sites": name, "words": table.to_pylist()} for name, table in tables.items()])
+    else:
+        print_tables(report.coverage_table(name, table) for name, table in tables.items())
+
+
+def _suggest(comparisons: list[Comparison], concepts: Concepts, n: int, as_json: bool) -> None:
+    tables = {
+        report.name_of(comparison): {
+            side: concepts.suggest(labels, n) for side, labels in zip("ab", comparison.labels, strict=True)
+        }
+        for comparison in comparisons
+    }
+    if as_json:
+        listed = {name: {side: table.to_pylist() for side, table in of.items()} for name, of in tables.items()}
+        print_json([{"sites": name, "words": of} for name, of in listed.items()])
+    else:
+        print_tables(report.suggestion_table(name, of) for name, of in tables.items())
+
+
+def _names(listed: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in listed.split(",") if name.strip())
+
+
+def _check_out(out: Path, run: Path, overwrite: bool) -> None:
+    """Refuse a folder inside the run, whose files are sealed, or one that exists, before anything is scored."""
+    folders = [run.resolve(), *run.resolve().parents]
+    sealed = next((folder for folder in reversed(folders) if (folder / "manifest.json").is_file()), run.resolve())
+    if out.resolve().is_relative_to(sealed):
+        raise ValueError(f"out must lie outside of the run, whose files are sealed, got {out}")
+    if out.exists() and not overwrite:
+        raise FileExistsError(f"{out} exists already; choose another folder, or overwrite it")
