@@ -57,8 +57,8 @@ def test_a_model_pairs_with_itself_under_other_merges(run, tmp_path, fewer_merge
     assert found["kept"] == text["kept"]
     assert found["token_share"]["a"] == found["kept"] / (text["tokens"]["a"] - sum(text["masked"]["a"].values()))
     table = next(tables(read))
-    assert table.title.startswith("Two tokenizers aligned")
-    assert table.title[:22] in printed
+    assert table.title.startswith("Aligned tokens")
+    assert table.title[:14] in printed
     row = [next(column.cells) for column in table.columns]
     assert row == [
         "last",

@@ -72,7 +72,7 @@ def _alignment(named: dict[str, Comparison]) -> Table:
     found = next(comparison.alignment for comparison in named.values() if comparison.alignment is not None)
     by = found["rule"] if found["pool"] is None else f"{found['rule']}, {found['pool']}"
     table = new_table(
-        "Two tokenizers aligned: what is called a token below is a unit of text where tokens of both end",
+        "Aligned tokens: what is called a token below is a unit of text where tokens of both sides end",
         ("by",),
         ("units", "kept", "tokens of A", "tokens of B", "characters"),
     )
