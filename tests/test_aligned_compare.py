@@ -169,7 +169,7 @@ def test_families_end_to_end(families, rule, pool):
         split_half=True,
         convergence=True,
     )
-    found = an.compare(*sides, aligned, settings)
+    found = an.compare(*sides, aligned, settings, check="off")
     assert len(found.pairs) >= 2
     assert found.provenance["text"]["alignment"] == aligned.report()
     assert found.split_half.pairs > 0

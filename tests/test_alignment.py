@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
@@ -49,8 +49,13 @@ def spans(corpus, document):
     return [tuple(span) for span in corpus.document_offsets[document].tolist()]
 
 
-@pytest.mark.parametrize("kinds", PAIRS)
-@given(texts=DOCUMENTS, lengths=st.tuples(st.integers(4, 40), st.integers(4, 40)), rule=st.sampled_from(ALIGNMENTS))
+@settings(max_examples=8 * settings.default.max_examples)
+@given(
+    kinds=st.sampled_from(PAIRS),
+    texts=DOCUMENTS,
+    lengths=st.tuples(st.integers(4, 40), st.integers(4, 40)),
+    rule=st.sampled_from(ALIGNMENTS),
+)
 def test_units_blocks_and_rows_against_loops(kinds, texts, lengths, rule):
     read = corpora(texts, kinds, lengths)
     expected = [oracle.units(t, *(spans(c, d) for c in read), words=rule == "word") for d, t in enumerate(texts)]
@@ -230,6 +235,11 @@ def test_a_side_that_stopped_earlier_ends_the_text(texts, kinds, limits):
     except ValueError:
         return
     assert cut.texts == tuple(texts[: len(cut.texts)])
+    common = min(corpus.document_offsets[len(cut.texts) - 1].max() for corpus in read)
+    for side in (cut.a, cut.b):
+        assert side.document_offsets[-1].max(initial=0) <= common
+        for ids, starts in zip(side.document_token_ids, side.cuts, strict=True):
+            assert starts[:1].tolist() == ([0] if len(ids) else [])
     for document, (offsets, all_offsets) in enumerate(zip(cut.document_offsets, whole.document_offsets, strict=False)):
         np.testing.assert_array_equal(offsets, all_offsets[: len(offsets)])
         for side, tokens in ((cut.a, read[0]), (cut.b, read[1])):
@@ -266,6 +276,20 @@ def test_one_tokenizer_aligned_with_itself_is_itself(kind, rule):
         "character_share": pytest.approx(aligned.report()["character_share"]),
         "warning": None,
     }
+
+
+def test_a_document_without_a_shared_end_has_blocks_of_its_own():
+    texts = ["the cat", "the weather", "the dog"]
+    a, b = corpora(texts, ("bytes", "wordpiece"))
+    offsets = list(b.document_offsets)
+    offsets[1] = offsets[1] + np.int32([0, -1])
+    aligned = align(a, replace(b, document_offsets=tuple(offsets)))
+    assert [len(found) for found in aligned.document_offsets] == [2, 0, len(aligned.document_offsets[2])]
+    for side, whole in ((aligned.a, a), (aligned.b, b)):
+        assert [cuts.tolist() for cuts in side.cuts] == [[0], [0], [0]]
+        np.testing.assert_array_equal(side.token_ids, whole.token_ids)
+    assert set(aligned.kept_document_ids.tolist()) == {0, 2}
+    assert aligned.token_shares["b"] < 1
 
 
 def test_a_low_share_is_a_warning():
