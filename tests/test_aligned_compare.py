@@ -41,16 +41,13 @@ def saes(site_b=SITE, sae_b=SAE):
 
 def test_a_model_pairs_with_itself_under_other_merges(run, tmp_path, fewer_merges):
     out = tmp_path / "run"
-    status, printed, _ = run(
-        "compare", MODEL, fewer_merges, *saes(), "--out", out, *SMALL, "--max-tokens", "7000", "--split-half"
-    )
+    status, printed, _ = run("compare", MODEL, fewer_merges, *saes(), "--out", out, *SMALL, "--max-tokens", "4000")
     assert status == 0
     read = an.load_comparison(out)
     assert (read.pairs.feature_a == read.pairs.feature_b).mean() > 0.98
-    assert len(read.pairs) > 300
+    assert len(read.pairs) > 200
     assert read.summary["mean_correlation_given_token"] > 0.5
     assert read.verdict.word == "shared"
-    assert read.split_half.found_again > 0.5
     text, found = json.loads((out / "manifest.json").read_text())["text"], read.alignment
     assert found == read.summary["alignment"] == text["alignment"]
     assert (found["rule"], found["pool"], found["warning"]) == ("last", None, None)
@@ -161,7 +158,7 @@ def test_families_end_to_end(families, rule, pool):
         min_activations=3,
         min_correlation=0.0,
         given="bigram",
-        junk="any",
+        junk="majority",
         measures=("rsa",),
         permutations=5,
         min_pairs=2,
@@ -170,7 +167,7 @@ def test_families_end_to_end(families, rule, pool):
         convergence=True,
     )
     found = an.compare(*sides, aligned, settings, check="off")
-    assert len(found.pairs) >= 2
+    assert len(found.pairs) >= 1
     assert found.provenance["text"]["alignment"] == aligned.report()
     assert found.split_half.pairs > 0
     assert 0 < found.token_null.tokens_movable < 1
@@ -214,6 +211,14 @@ def test_windows_count_units():
     acts = aligned.on_units("control", an.capture(one.model, aligned.a, one.dictionaries)["layers.1"])
     labels = an.top_contexts(acts, aligned, k=3, window=2)
     sampled = an.sample_contexts(acts, aligned, k=1, bands=2, unit="words")
+    after = an.top_contexts(acts, aligned, k=3, target="next")
+    for document, position, token in zip(after.document_id, after.position, after.token, strict=True):
+        start, end = aligned.document_offsets[document][position]
+        assert position > 0
+        assert aligned.texts[document][start:end] == token
+        assert aligned.document_token_ids[document][position] not in aligned.special_ids
+    with pytest.raises(ValueError, match="acts must be captured on this corpus"):
+        an.top_contexts(acts, aligned.a)
     assert sampled.n_features == labels.n_features == 64
     for (left, token, right), document, position in zip(
         labels.contexts(5), labels.document_id[labels.offsets[5] :], labels.position[labels.offsets[5] :], strict=False

@@ -177,7 +177,12 @@ def test_ids_are_what_both_sides_read(texts, kinds, rule):
     expected = np.array([numbers[own] for own in read])
     same = aligned.kept_token_ids[:, None] == aligned.kept_token_ids
     np.testing.assert_array_equal(same, expected[:, None] == expected)
-    assert set(aligned.kept_token_ids.tolist()) == set(range(len(numbers)))
+    every = np.concatenate(aligned.document_token_ids)
+    np.testing.assert_array_equal(np.unique(every), np.arange(every.max() + 1))
+    own = [
+        aligned.document_token_ids[d][p] for d, p in zip(aligned.kept_document_ids, aligned.kept_positions, strict=True)
+    ]
+    np.testing.assert_array_equal(aligned.kept_token_ids, own)
 
 
 @given(
@@ -265,8 +270,8 @@ def test_one_tokenizer_aligned_with_itself_is_itself(kind, rule):
     np.testing.assert_array_equal(aligned.rows_a, np.repeat(np.arange(corpus.n_kept)[:, None], 2, axis=1))
     np.testing.assert_array_equal(aligned.kept_document_ids, corpus.kept_document_ids)
     np.testing.assert_array_equal(aligned.kept_positions, corpus.kept_positions)
-    ids = np.unique(corpus.kept_token_ids, return_inverse=True)[1]
-    np.testing.assert_array_equal(aligned.kept_token_ids, ids)
+    ids = np.unique(np.concatenate(corpus.document_token_ids), return_inverse=True)[1]
+    np.testing.assert_array_equal(np.concatenate(aligned.document_token_ids), ids)
     assert aligned.report() == {
         "rule": rule,
         "pool": None if rule == "last" else "mean",
@@ -312,6 +317,11 @@ def test_special_tokens_of_either_side_never_enter():
     kept = [text[s:e].strip() for s, e in aligned.document_offsets[0][aligned.kept_positions]]
     assert not any("eos" in unit or "SEP" in unit for unit in kept)
     assert {"mat", "dog"} <= set(kept)
+    special = np.isin(aligned.document_token_ids[0], list(aligned.special_ids))
+    marked = [text[s:e].strip() for s, e in aligned.document_offsets[0][special]]
+    assert "<eos>" in "".join(marked)
+    assert "[SEP]" in "".join(marked)
+    assert not special[aligned.kept_positions].any()
 
 
 BAD = [
