@@ -12,6 +12,7 @@ import oracles_alignment as oracle
 import tiny
 from analogue.demo import folder
 from analogue.dictionaries.autoencoder import SparseAutoencoder, TopK
+from analogue.reopen import reopen_corpus
 from analogue.report import tables
 from tokenizers_made import TEXTS, tokenizer
 
@@ -48,6 +49,8 @@ def test_a_model_pairs_with_itself_under_other_merges(run, tmp_path, fewer_merge
     assert len(read.pairs) > 200
     assert read.summary["mean_correlation_given_token"] > 0.5
     assert read.verdict.word == "shared"
+    with pytest.raises(ValueError, match="was read by two tokenizers and aligned: pass the corpus"):
+        reopen_corpus(read)
     text, found = json.loads((out / "manifest.json").read_text())["text"], read.alignment
     assert found == read.summary["alignment"] == text["alignment"]
     assert (found["rule"], found["pool"], found["warning"]) == ("last", None, None)
