@@ -8,6 +8,8 @@ from . import similarity as similarity
 from ._core import __version__ as __version__
 from .ablation import ablation as ablation
 from .activations import FeatureActivations as FeatureActivations
+from .aligned_corpus import AlignedCorpus as AlignedCorpus
+from .aligned_corpus import align as align
 from .capture import capture as capture
 from .compare import scores_by_multiplicity as scores_by_multiplicity
 from .comparison import Comparison as Comparison

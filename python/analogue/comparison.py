@@ -119,6 +119,12 @@ class Comparison:
         return "r" if self.pairs.metric == "pearson" else self.pairs.metric
 
     @property
+    def alignment(self) -> dict[str, Any] | None:
+        """How much of the text two tokenizers have in common, see `AlignedCorpus.report`; None with one tokenizer."""
+        found: dict[str, Any] | None = self.provenance.get("text", {}).get("alignment")
+        return found
+
+    @property
     def caveat(self) -> str | None:
         """One sentence where the null does not hold for these pairs or cannot say much, whatever the scores."""
         return self._circular or self.null.caveat
@@ -153,6 +159,7 @@ class Comparison:
             "mean_value": None if value is None else float(value.mean()),
             "share_given_token_above_0.1": None if given is None else float((given > 0.1).mean()),
             **self.matched,
+            "alignment": self.alignment,
             "assignment": optimum,
             "directions": self.direction_match,
             "split_half": None if self.split_half is None else asdict(self.split_half),

@@ -49,6 +49,8 @@ class Corpus:
         Whether special tokens in the text are kept.
     files : mapping of str to str
         SHA-256 of the files that were read, by path.
+    cuts : tuple of ndarray of int64, one a document, or None
+        The document's tokens that its blocks begin with; None: all blocks of a document but its last are full.
     """
 
     texts: tuple[str, ...]
@@ -61,6 +63,7 @@ class Corpus:
     special_ids: frozenset[int]
     keep_special: bool
     files: Mapping[str, str] = field(default_factory=dict)
+    cuts: tuple[NDArray[np.int64], ...] | None = None
 
     @classmethod
     def from_texts(
@@ -244,14 +247,19 @@ class Corpus:
     @cached_property
     def document_ids(self) -> NDArray[np.int64]:
         """The document of every block, shape (N,)."""
-        blocks = [-(-len(ids) // self._room) for ids in self.document_token_ids]
+        if self.cuts is not None:
+            blocks = [len(starts) for starts in self.cuts]
+        else:
+            blocks = [-(-len(ids) // self.room) for ids in self.document_token_ids]
         return np.repeat(np.arange(self.n_documents, dtype=np.int64), blocks)
 
     @cached_property
     def block_starts(self) -> NDArray[np.int64]:
         """Where in its document the block's first document token stands, in tokens, shape (N,)."""
+        if self.cuts is not None:
+            return np.concatenate(self.cuts)
         first_block = np.searchsorted(self.document_ids, self.document_ids)
-        starts: NDArray[np.int64] = (np.arange(self.n_blocks) - first_block) * self._room
+        starts: NDArray[np.int64] = (np.arange(self.n_blocks) - first_block) * self.room
         return starts
 
     @cached_property
@@ -311,15 +319,17 @@ class Corpus:
         return digest.hexdigest()
 
     @property
-    def _room(self) -> int:
-        """How many document tokens fit a block."""
+    def room(self) -> int:
+        """The most tokens of a document in a block: the context length without what the tokenizer adds."""
         return self.context_length - len(self.prefix) - len(self.suffix)
 
     @cached_property
     def _lengths(self) -> NDArray[np.int64]:
         """Document tokens in every block, shape (N,)."""
         sizes = np.array([len(ids) for ids in self.document_token_ids], dtype=np.int64)
-        lengths: NDArray[np.int64] = np.minimum(sizes[self.document_ids] - self.block_starts, self._room)
+        lengths: NDArray[np.int64] = sizes[self.document_ids] - self.block_starts
+        within = np.flatnonzero(np.diff(self.document_ids) == 0)
+        lengths[within] = np.diff(self.block_starts)[within]
         return lengths
 
     @cached_property

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,18 @@ _DOCUMENTS_AT_ONCE = 64
 
 Document = tuple[str, str, NDArray[np.int32], NDArray[np.int32]]
 """Name, text, token ids (tokens,), and the tokens' spans of characters in the text (tokens, 2)."""
+
+
+class Spans(Protocol):
+    """Documents, and the spans of characters that rows of activations stand for."""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The text of every document."""
+
+    @property
+    def document_offsets(self) -> tuple[NDArray[np.int32], ...]:
+        """The spans of every document, by position: shape (positions, 2)."""
 
 
 def read_file(path: Path, text_field: str) -> Iterator[tuple[str, str]]:

@@ -25,8 +25,9 @@ def group_ids(acts_a: Activations, acts_b: Activations, given: str | ArrayLike) 
     acts_a, acts_b : FeatureActivations or ActivationShards
         Activations on the same tokens; either may carry their ids.
     given : {"token", "bigram"} or array_like of int, shape (T,)
-        ``token``: its vocabulary id. ``bigram``: its and its predecessor's in the document, which is unknown where
-        the predecessor is not among the kept tokens. An array is taken as it is.
+        ``token``: its vocabulary id; of aligned tokenizers, what both read there, see `AlignedCorpus`. ``bigram``: its
+        and its predecessor's in the document, which is unknown where the predecessor is not among the kept tokens. An
+        array is taken as it is.
 
     Raises
     ------

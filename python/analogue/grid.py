@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import _checks
+from .aligned_corpus import AlignedCorpus
 from .capture import capture
 from .cells import cell_records, record_schema
 from .compare import Progress, compare_spaces
@@ -142,7 +143,7 @@ def load_comparison(directory: str | Path) -> Comparison | Grid:
 def compare(
     side_a: Side,
     side_b: Side,
-    corpus: Corpus,
+    corpus: Corpus | AlignedCorpus,
     settings: Settings | None = None,
     *,
     check: str = "stop",
@@ -156,9 +157,9 @@ def compare(
     Parameters
     ----------
     side_a, side_b : Side
-        Models that share the corpus's tokenizer, with dictionaries at one or more sites.
-    corpus : Corpus
-        The text.
+        Models with dictionaries at one or more sites.
+    corpus : Corpus or AlignedCorpus
+        The text: read by the tokenizer that both models share, or by two that `align` has aligned.
     settings : Settings, optional
         Pairing rule, filters, measures and null.
     check : {"stop", "warn", "off"}
@@ -198,7 +199,7 @@ def compare(
 def compare_grid(
     side_a: Side,
     side_b: Side,
-    corpus: Corpus,
+    corpus: Corpus | AlignedCorpus,
     settings: Settings | None = None,
     *,
     control: Side | None = None,
@@ -214,11 +215,9 @@ def compare_grid(
     _checks.choice("check", check, CHECKS)
     if settings.by == "directions":
         _refuse_other_spaces([side for key, side in sides.items() if key != "b"], side_b)
-    inspections = {key: _inspected(side, corpus, check, device) for key, side in sides.items()}
-    spaces = {
-        key: _spaces(side, corpus, settings, batch_size, device, f"model {key}", progress)
-        for key, side in sides.items()
-    }
+    read = {key: corpus.corpus(key) if isinstance(corpus, AlignedCorpus) else corpus for key in sides}
+    inspections = {key: _inspected(side, read[key], check, device) for key, side in sides.items()}
+    spaces = {key: _spaces(key, side, corpus, settings, batch_size, device, progress) for key, side in sides.items()}
     arguments = arguments or {}
 
     def compared(key: str, role: str, space_a: FeatureSpace, space_b: FeatureSpace) -> Comparison:
@@ -259,24 +258,28 @@ def _refuse_other_spaces(sides: Sequence[Side], side_b: Side) -> None:
 
 
 def _spaces(
+    key: str,
     side: Side,
-    corpus: Corpus,
+    corpus: Corpus | AlignedCorpus,
     settings: Settings,
     batch_size: int | None,
     device: str,
-    stage: str,
     progress: Progress | None,
 ) -> list[FeatureSpace]:
+    aligned, read = (corpus, corpus.corpus(key)) if isinstance(corpus, AlignedCorpus) else (None, corpus)
     captured = capture(
         side.model,
-        corpus,
+        read,
         side.dictionaries,
         batch_size=batch_size,
         device=device,
-        progress=None if progress is None else lambda done, total: progress(stage, done, total),
+        progress=None if progress is None else lambda done, total: progress(f"model {key}", done, total),
     )
     spaces = []
-    for site, acts in captured.items():
+    for site in side.dictionaries:
+        acts = captured.pop(site)
+        if aligned is not None:
+            acts = aligned.on_units(key, acts)
         dictionary = side.dictionaries[site]
         w_dec = dictionary.w_dec
         directions = None if w_dec is None else w_dec.detach().cpu().float().numpy()

@@ -241,9 +241,9 @@ def _with_and_without_bos(model: PreTrainedModel, corpus: Corpus) -> Iterator[tu
     """Yield the corpus the other way: without what stands before its blocks, or with the BOS that does not."""
     bos = getattr(model.config.get_text_config(), "bos_token_id", None)
     if corpus.prefix:
-        yield "without BOS", replace(corpus, prefix=())
+        yield "without BOS", replace(corpus, prefix=(), cuts=None)
     elif isinstance(bos, int) and corpus.context_length > 2 + len(corpus.suffix):
-        yield "with BOS", replace(corpus, prefix=(bos,))
+        yield "with BOS", replace(corpus, prefix=(bos,), cuts=None)
 
 
 def _problems(reading: Reading, paired: Reading, best: Reading, promised: float | None) -> Iterator[str]:

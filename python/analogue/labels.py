@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _checks
+from .aligned_corpus import AlignedCorpus
 from .corpus import Corpus
 from .given import Activations
 from .junk_lists import DEFAULT, JunkList, as_junk_list
@@ -140,7 +141,7 @@ class Labels:
 
 def top_contexts(
     acts: Activations,
-    corpus: Corpus,
+    corpus: Corpus | AlignedCorpus,
     k: int = 5,
     window: Window = 5,
     *,
@@ -154,8 +155,8 @@ def top_contexts(
     ----------
     acts : FeatureActivations or ActivationShards
         Captured on ``corpus`` (it must carry token ids, document ids and positions).
-    corpus : Corpus
-        The text.
+    corpus : Corpus or AlignedCorpus
+        The text; of an `AlignedCorpus` the units stand for tokens.
     k : int
         Tokens a feature; where there are fewer, those.
     window : int or (int, int)
@@ -181,7 +182,7 @@ def top_contexts(
 
 def sample_contexts(
     acts: Activations,
-    corpus: Corpus,
+    corpus: Corpus | AlignedCorpus,
     k: int = 5,
     bands: int = 5,
     window: Window = 5,
@@ -223,7 +224,9 @@ def check_covers(name: str, labels: Labels, features: NDArray[np.int64]) -> Labe
 class _Cut:
     """Cuts tokens out of a corpus, with the window around them."""
 
-    def __init__(self, acts: Activations, corpus: Corpus, window: Window, unit: str, target: str) -> None:
+    def __init__(
+        self, acts: Activations, corpus: Corpus | AlignedCorpus, window: Window, unit: str, target: str
+    ) -> None:
         sides = window if isinstance(window, tuple) else (window, window)
         if len(sides) != 2:
             raise ValueError(f"window must be one number or two, before and after, got {window!r}")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .aligned_corpus import AlignedCorpus
 from .corpus import Corpus
 from .given import Activations
 
 
-def token_places(acts: Activations, corpus: Corpus) -> NDArray[np.int64]:
+def token_places(acts: Activations, corpus: Corpus | AlignedCorpus) -> NDArray[np.int64]:
     """Return the place of every row among the tokens of all documents, document by document, shape (T,).
 
     Raises
@@ -18,7 +19,7 @@ def token_places(acts: Activations, corpus: Corpus) -> NDArray[np.int64]:
         If ``corpus`` is none, or the activations carry no document ids and positions, or were captured on another
         corpus or with another tokenizer: a row lies beyond the documents, or has another token there.
     """
-    if not isinstance(corpus, Corpus):
+    if not isinstance(corpus, Corpus | AlignedCorpus):
         raise TypeError(f"corpus must be a Corpus, got {type(corpus).__name__}")
     documents, positions = acts.document_ids, acts.positions
     if documents is None or positions is None:

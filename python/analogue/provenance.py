@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .aligned_corpus import AlignedCorpus
 from .corpus import Corpus
 from .dictionaries import Dictionary
 from .files import sha256
@@ -12,7 +13,10 @@ from .sides import Side
 
 
 def run_record(
-    sides: Mapping[str, Side], corpus: Corpus, arguments: Mapping[str, Any], sites: Mapping[str, str] | None = None
+    sides: Mapping[str, Side],
+    corpus: Corpus | AlignedCorpus,
+    arguments: Mapping[str, Any],
+    sites: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return models, dictionaries and text with their SHA-256, and what was masked.
 
@@ -20,7 +24,8 @@ def run_record(
     ----------
     sides : mapping of str to Side
         By the key it has in the record: "a", "b", "control".
-    corpus : Corpus
+    corpus : Corpus or AlignedCorpus
+        Of aligned tokenizers what counts tokens is there for either side, and what was aligned.
     arguments : mapping
         What the caller was asked to do.
     sites : mapping of str to str, optional
@@ -37,16 +42,27 @@ def run_record(
             }
             for key, side in sides.items()
         },
-        "text": {
-            "files": dict(corpus.files),
-            "documents": corpus.n_documents,
-            "sha256": corpus.sha256,
-            "context_length": corpus.context_length,
-            "keep_special": corpus.keep_special,
-            "tokens": corpus.n_tokens,
-            "kept": corpus.n_kept,
-            "masked": corpus.masked,
-        },
+        "text": _text(corpus),
+    }
+
+
+def _text(corpus: Corpus | AlignedCorpus) -> dict[str, Any]:
+    read = corpus.a if isinstance(corpus, AlignedCorpus) else corpus
+    record = {"files": dict(read.files), "documents": read.n_documents, "sha256": read.sha256}
+    if isinstance(corpus, AlignedCorpus):
+        sides = {"a": _tokens(corpus.a), "b": _tokens(corpus.b)}
+        counts = {name: {side: sides[side][name] for side in sides} for name in sides["a"]}
+        return record | counts | {"kept": corpus.n_kept, "alignment": corpus.report()}
+    return record | _tokens(corpus)
+
+
+def _tokens(corpus: Corpus) -> dict[str, Any]:
+    return {
+        "context_length": corpus.context_length,
+        "keep_special": corpus.keep_special,
+        "tokens": corpus.n_tokens,
+        "kept": corpus.n_kept,
+        "masked": corpus.masked,
     }
 
 

@@ -49,8 +49,13 @@ def reopen_corpus(comparison: Comparison) -> tuple[Corpus, PreTrainedTokenizerFa
     FileNotFoundError
         If a text or the model's folder is gone.
     ValueError
-        If a file has another SHA-256, if the run's text did not come from files, or if its tokens come out otherwise.
+        If a file has another SHA-256, if the run's text did not come from files or was read by two tokenizers, or if
+        its tokens come out otherwise.
     """
+    if comparison.alignment is not None:
+        raise ValueError(
+            "the text of this run was read by two tokenizers and aligned: pass the corpus, made with align"
+        )
     record = comparison.provenance.get("text") or {}
     files: Mapping[str, str] = record.get("files") or {}
     if not files:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .activations import FeatureActivations
-from .corpus import Corpus
+from .documents import Spans
 from .given import Activations
 
 
@@ -51,7 +51,7 @@ def top_tokens(acts: Activations) -> NDArray[np.int64]:
     return found
 
 
-def top_token_texts(acts: Activations, corpus: Corpus) -> list[str | None]:
+def top_token_texts(acts: Activations, corpus: Spans) -> list[str | None]:
     """Return the text of every feature's top token, stripped and in lower case; None where it has none.
 
     The text is the piece of the corpus that the token stands for where it is first kept, so that pieces of one word
@@ -61,7 +61,7 @@ def top_token_texts(acts: Activations, corpus: Corpus) -> list[str | None]:
     ----------
     acts : FeatureActivations or ActivationShards
         Captured on ``corpus``, with token ids, document ids and positions.
-    corpus : Corpus
+    corpus : Corpus or AlignedCorpus
         The text.
     """
     tokens = top_tokens(acts)

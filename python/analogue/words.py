@@ -27,13 +27,13 @@ def words_at(left: str, token: str, right: str) -> list[str]:
     text, start, end = left + token + right, len(left), len(left) + len(token)
     if start == end:
         return []
-    if _in_word(text[start]):
-        while start and _in_word(text[start - 1]):
+    if in_word(text[start]):
+        while start and in_word(text[start - 1]):
             start -= 1
-    if _in_word(text[end - 1]):
-        while end < len(text) and _in_word(text[end]):
+    if in_word(text[end - 1]):
+        while end < len(text) and in_word(text[end]):
             end += 1
-    words = ["".join(run) for inside, run in groupby(text[start:end], _in_word) if inside]
+    words = ["".join(run) for inside, run in groupby(text[start:end], in_word) if inside]
     return words or [stripped for stripped in [token.strip()] if stripped]
 
 
@@ -42,7 +42,8 @@ def folded(word: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", word).casefold())
 
 
-def _in_word(character: str) -> bool:
+def in_word(character: str) -> bool:
+    """Say whether a character is part of a word: a letter, a digit or a mark on one."""
     return character.isalnum() or unicodedata.category(character)[0] == "M"
 
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ..aligned_corpus import ALIGNMENTS, AlignedCorpus
+from ..aligned_corpus import align as align_corpora
 from ..corpus import Corpus, same_tokenizer
 from ..documents import special_ids
 from ..grid import CHECKS, compare
@@ -126,6 +128,15 @@ def compare_command(
     ] = None,
     text_field: Annotated[str, typer.Option(help="The field of a .jsonl line that holds the text.")] = "text",
     activation: Annotated[str, typer.Option(help="post: SAE features; pre: rectified pre-activations.")] = "post",
+    align: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Align tokens of both sides by {', '.join(ALIGNMENTS)}; default: last where the tokenizers differ."
+        ),
+    ] = None,
+    pool: Annotated[
+        str | None, typer.Option(help="How overlap and word pool features over a unit's tokens: mean, max or sum.")
+    ] = None,
     keep_special: Annotated[bool, typer.Option("--keep-special", help="Keep special tokens.")] = False,
     check: Annotated[
         str, typer.Option(help="Where an SAE seems to be at the wrong site: stop, warn and go on, or off.")
@@ -183,20 +194,21 @@ def compare_command(
     )
     side_a, tokenizer = load_side(model_a, sae_a, site_a, activation=activation)
     side_b, tokenizer_b = load_side(model_b, sae_b, site_b, activation=activation)
-    if not same_tokenizer(tokenizer, tokenizer_b):
-        raise ValueError(
-            f"{model_a} and {model_b} have different tokenizers, and both models must read the same tokens; "
-            "aligning two tokenizers is not built yet"
-        )
-    corpus = Corpus.from_files(
-        text,
-        tokenizer,
-        context_length=shared_context_length((side_a, side_b), context_length),
-        text_field=text_field,
-        keep_special=keep_special,
-        max_tokens=max_tokens,
-        extra_special_ids=special_ids(tokenizer_b),
-    )
+    same = same_tokenizer(tokenizer, tokenizer_b)
+    if same and align is None and pool is not None:
+        raise ValueError(f"pool needs align overlap or word, got pool={pool} and both sides have one tokenizer")
+    reading: dict[str, Any] = {
+        "context_length": shared_context_length((side_a, side_b), context_length),
+        "text_field": text_field,
+        "keep_special": keep_special,
+        "max_tokens": max_tokens,
+    }
+    specials = special_ids(tokenizer) | special_ids(tokenizer_b) if same else ()
+    corpus: Corpus | AlignedCorpus
+    corpus = corpus_a = Corpus.from_files(text, tokenizer, **reading, extra_special_ids=specials)
+    if align is not None or not same:
+        corpus_b = Corpus.from_files(text, tokenizer_b, **reading, extra_special_ids=specials)
+        corpus = align_corpora(corpus_a, corpus_b, "last" if align is None else align, pool)
     with progress_bars() as progress:
         result = compare(
             side_a,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def tables(result: Comparison | Grid, top: int = 8) -> Iterator[Table]:
-    """Yield the tables of a result: matching, row counters, junk, pairs, hubs, robustness, nulls, scores, verdicts.
+    """Yield the tables of a result: alignment, matching, counters, junk, pairs, robustness, nulls, scores, verdicts.
 
     Parameters
     ----------
@@ -28,6 +28,8 @@ def tables(result: Comparison | Grid, top: int = 8) -> Iterator[Table]:
         Pairs and hubs to show; of a grid, those of the cell with the most correlation beyond the token.
     """
     named = _named(result)
+    if any(comparison.alignment is not None for comparison in named.values()):
+        yield _alignment(named)
     yield _matching(named)
     yield _counters(named)
     cells = [comparison for name, comparison in named.items() if name != "control"]
@@ -63,6 +65,21 @@ def _named(result: Comparison | Grid) -> dict[str, Comparison]:
 def _beyond_token(comparison: Comparison) -> float:
     given = comparison.summary["mean_correlation_given_token"]
     return -np.inf if given is None else given
+
+
+def _alignment(named: dict[str, Comparison]) -> Table:
+    """Show how much of the text the two tokenizers have in common; all cells read the same."""
+    found = next(comparison.alignment for comparison in named.values() if comparison.alignment is not None)
+    by = found["rule"] if found["pool"] is None else f"{found['rule']}, {found['pool']}"
+    table = new_table(
+        "Aligned tokens: what is called a token below is a unit of text where tokens of both sides end",
+        ("by",),
+        ("units", "kept", "tokens of A", "tokens of B", "characters"),
+    )
+    shares = (*found["token_share"].values(), found["character_share"])
+    table.add_row(by, str(found["units"]), str(found["kept"]), *map(number, shares))
+    note_below(table, [] if found["warning"] is None else [("", found["warning"])])
+    return table
 
 
 def _matching(named: dict[str, Comparison]) -> Table:
