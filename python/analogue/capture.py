@@ -112,8 +112,8 @@ def capture(
         One sentence if the model has no such site, the dictionary has another width than its site, the corpus does
         not fit the model, neurons stand at another site than their directions, or a site gives NaN or infinite
         values.
-    MemoryError, RuntimeError
-        Of Python or torch, if memory does not suffice for one block.
+    MemoryError
+        If memory does not suffice for one block.
     """
     if out is None and (resume or overwrite):
         raise ValueError("out must name a folder for resume or overwrite, got None")
@@ -185,8 +185,15 @@ def _pieces(
             try:
                 codes = _codes(model, corpus, slice(start, stop), wanted, dictionaries) if wanted else {}
             except Exception as error:
-                if stop - start == 1 or not is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
+                if stop - start == 1:
+                    tokens = int(corpus.attention_mask[start].sum())
+                    reason = (str(error) or type(error).__name__).splitlines()[0]
+                    raise MemoryError(
+                        f"memory does not suffice for one block of {tokens} tokens ({reason}); "
+                        "take a smaller context_length or dtype, or spread the model with device_map"
+                    ) from error
                 codes = None
             if codes is None:  # outside the handler, whose traceback keeps the tensors of the failed pass
                 fitting = (stop - start) // 2

@@ -45,19 +45,20 @@ def site_outputs(
     """
     import torch
 
+    index = kept.flatten().nonzero().squeeze(1)
     found: dict[str, Any] = {}
 
     def hook(name: str, site: Site) -> Callable[..., None]:
         def read(_: Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any = None) -> None:
             hidden = _first_input(args, kwargs) if site.of_input else output
             hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-            if isinstance(hidden, torch.Tensor) and hidden.shape[:-1] == (ids.numel(),):
-                hidden = hidden.view(*ids.shape, -1)  # OPT's MLP sees one long row of tokens
-            if not isinstance(hidden, torch.Tensor) or hidden.shape[:-1] != ids.shape:
+            # OPT's MLP sees one long row of tokens.
+            if not isinstance(hidden, torch.Tensor) or hidden.shape[:-1] not in (ids.shape, (ids.numel(),)):
                 shape = tuple(hidden.shape) if isinstance(hidden, torch.Tensor) else type(hidden).__name__
                 raise ValueError(f"{name} must give one vector for each of {tuple(ids.shape)} tokens, got {shape}")
             # The rows are a copy: Falcon adds attention to its MLP's output in place.
-            rows = site.vectors(hidden[kept.to(hidden.device)])
+            chosen = hidden.reshape(ids.numel(), -1).index_select(0, index.to(hidden.device))
+            rows = site.vectors(chosen)
             found[name] = rows if take is None else take(name, rows)
             if len(found) == len(sites):
                 raise _SitesReached
