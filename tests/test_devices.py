@@ -1,5 +1,6 @@
 """Models that fit no single place, other dtypes, and memory that does not suffice: the same tokens, none lost."""
 
+import json
 import sys
 
 import numpy as np
@@ -207,3 +208,25 @@ def test_memory_that_does_not_suffice_in_the_middle_of_a_folder(tmp_path):
     acts = ActivationShards.load(tmp_path / "acts" / "layers.2").to_activations()
     np.testing.assert_array_equal(acts.token_ids, expected.token_ids)
     np.testing.assert_allclose(acts.to_dense(), expected.to_dense(), atol=2e-5)
+
+
+def test_the_command_line_takes_both(saved, tmp_path, run):
+    (tmp_path / "text.txt").write_text(tiny.TEXT * 4)
+    command = [
+        "compare",
+        saved,
+        saved,
+        "--text",
+        tmp_path / "text.txt",
+        "--permutations",
+        10,
+        "--out",
+        tmp_path / "run",
+    ]
+    command += ["--site-a", "blocks.2.hook_resid_post", "--site-b", "layers.2", "--min-activations", 1, "--junk", "off"]
+    status, _, error = run(*command, "--dtype", "bfloat16", "--device-map", "auto")
+    assert status == 0, error
+    arguments = json.loads((tmp_path / "run" / "manifest.json").read_text())["arguments"]
+    assert (arguments["dtype"], arguments["device_map"]) == ("bfloat16", "auto")
+    status, _, error = run(*command, "--overwrite", "--dtype", "int8")
+    assert (status, error) == (2, "analogue: dtype must be one of float32, bfloat16, float16, got 'int8'\n")

@@ -182,22 +182,9 @@ def _pieces(
             stop = min(start + fitting, end)
             first, last = int(ends[start]), int(ends[stop])
             wanted = {site: place for site, place in sites.items() if present[site] < last and first < last}
-            try:
-                codes = _codes(model, corpus, slice(start, stop), wanted, dictionaries) if wanted else {}
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                if stop - start == 1:
-                    tokens = int(corpus.attention_mask[start].sum())
-                    reason = (str(error) or type(error).__name__).splitlines()[0]
-                    raise MemoryError(
-                        f"memory does not suffice for one block of {tokens} tokens ({reason}); "
-                        "take a smaller context_length or dtype, or spread the model with device_map"
-                    ) from error
-                codes = None
-            if codes is None:  # outside the handler, whose traceback keeps the tensors of the failed pass
+            codes = _codes(model, corpus, slice(start, stop), wanted, dictionaries) if wanted else {}
+            if codes is None:
                 fitting = (stop - start) // 2
-                release_cached_memory()
                 continue
             of_rows = {name: values[first:last] for name, values in per_token.items()}
             for site in list(codes):
@@ -215,8 +202,8 @@ def _codes(
     blocks: slice,
     sites: Mapping[str, Site],
     dictionaries: Mapping[str, Dictionary],
-) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]]:
-    """Return the CSR arrays of every site at the kept tokens of a few blocks."""
+) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]] | None:
+    """Return the CSR arrays of every site at the kept tokens of a few blocks, None if memory does not suffice."""
     import torch
 
     longest = int(corpus.attention_mask[blocks].sum(axis=1).max())
@@ -229,7 +216,19 @@ def _codes(
         _check_finite(site, rows, corpus, blocks.start)
         return dictionaries[site].encode_sparse(rows)
 
-    return site_outputs(model, sites, ids, attention, kept, encode)
+    try:
+        return site_outputs(model, sites, ids, attention, kept, encode)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        if blocks.stop - blocks.start == 1:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise MemoryError(
+                f"memory does not suffice for one block of {longest} tokens ({reason}); "
+                "take a smaller context_length or dtype, or spread the model with device_map"
+            ) from error
+    release_cached_memory()  # behind the handler: the error's traceback keeps the tensors of the failed pass
+    return None
 
 
 def _widths(model: PreTrainedModel, sites: Mapping[str, Site]) -> dict[str, int]:
