@@ -13,7 +13,7 @@ from analogue.demo import SITES, folder
 from analogue.dictionaries import neurons
 from analogue.dictionaries.autoencoder import ReLU, SparseAutoencoder
 from analogue.forward import site_outputs
-from analogue.sites import find_module
+from analogue.sites import find_site
 
 SAES = {"model_a": "sae_a", "model_b": "sae_b", "control": "sae_control"}
 
@@ -32,7 +32,7 @@ def corpus(sides):
 
 def rows_of(model, corpus, site, blocks):
     inputs = [torch.from_numpy(part[blocks]) for part in (corpus.token_ids, corpus.attention_mask, corpus.kept)]
-    return site_outputs(model, {site: find_module(model, site)}, *inputs)[site]
+    return site_outputs(model, {site: find_site(model, site)}, *inputs)[site]
 
 
 def explained(dictionary, x):

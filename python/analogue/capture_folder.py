@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .corpus import Corpus
+from .devices import weights_in_memory
 from .dictionaries import Dictionary
 from .files import claim_folder, read_json, replace_json
 from .shard_writer import ShardWriter
@@ -41,7 +42,7 @@ def capture_record(
     config = {key: value for key, value in model.config.to_dict().items() if key not in _NOT_THE_MODEL}
     blocks = (corpus.token_ids, corpus.attention_mask, corpus.kept, corpus.document_ids, corpus.block_starts)
     return {
-        "model": _sha256(config, model.state_dict()),
+        "model": _model_sha256(config, model),
         "corpus": _sha256(*blocks),
         "sites": {site: _sha256(dictionary) for site, dictionary in sorted(dictionaries.items())},
         "batch_size": batch_size,
@@ -105,6 +106,16 @@ def _check_record(folder: Path, record: Mapping[str, Any]) -> None:
         raise ValueError(f"{folder} was captured with another {' and another '.join(changed)}; it cannot be resumed")
 
 
+def _model_sha256(config: Mapping[str, Any], model: PreTrainedModel) -> str:
+    import hashlib
+
+    digest = hashlib.sha256()
+    _feed(digest, config)
+    for entry in weights_in_memory(model):
+        _feed(digest, entry)
+    return digest.hexdigest()
+
+
 def _sha256(*values: Any) -> str:
     import hashlib
 
@@ -121,8 +132,7 @@ def _feed(digest: hashlib._Hash, value: Any) -> None:
 
     if isinstance(value, torch.Tensor):
         digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
-        if not value.is_meta:  # offloaded by accelerate: shape and dtype must do
-            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     elif isinstance(value, np.ndarray):
         digest.update(f"{value.dtype}{value.shape}".encode())
         digest.update(np.ascontiguousarray(value).data)

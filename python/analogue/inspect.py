@@ -12,15 +12,15 @@ import numpy as np
 from . import _checks
 from .capture import check_corpus
 from .corpus import Corpus
+from .devices import input_device
 from .dictionaries import Dictionary
 from .dictionaries.neurons import Neurons
 from .forward import site_outputs
 from .ops import infer_device
-from .sites import available_sites, check_model, find_module
+from .sites import Site, available_sites, check_model, find_site, site_name
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.nn import Module
     from transformers import PreTrainedModel
 
 _AS_CAPTURED, _CENTRED = "as captured", "mean-centred"
@@ -138,7 +138,7 @@ def inspect(
         If an argument is of another kind, the dictionary names no site, the model has none such, or widths differ.
     """
     check_model(model)
-    place = _checked_site(dictionary, site)
+    place = site_name(model, _checked_site(dictionary, site))
     check_corpus(model, corpus)
     wanted = _checks.integer("max_tokens", max_tokens, minimum=1)
     device_used = infer_device(device)
@@ -160,7 +160,7 @@ def inspect(
     ]
     others.append(_reading(sae, place, _CENTRED, asked[part] - asked[part].mean(dim=1, keepdim=True)))
     for way, other_text in _with_and_without_bos(model, corpus):
-        moved = _site_rows(model, {place: find_module(model, place)}, other_text, wanted)[place]
+        moved = _site_rows(model, {place: find_site(model, place)}, other_text, wanted)[place]
         others.append(_reading(sae, place, way, moved[part]))
     ranked = tuple(sorted(others, key=lambda other: -other.explained_variance))
     problems = tuple(_problems(reading, paired, ranked[0], sae.promised_l0))
@@ -195,8 +195,8 @@ def _checked_site(dictionary: Dictionary, site: str | None) -> str:
     return place
 
 
-def _candidates(model: PreTrainedModel, site: str) -> dict[str, Module]:
-    """Return the site and its neighbours, as modules: one layer up and down, and the other parts of its layer."""
+def _candidates(model: PreTrainedModel, site: str) -> dict[str, Site]:
+    """Return the site and its neighbours, one layer up and down, and the other parts of its layer."""
     there = available_sites(model)
     named = re.fullmatch(r"layers\.(\d+)(\..+)?", site)
     if named:
@@ -205,21 +205,21 @@ def _candidates(model: PreTrainedModel, site: str) -> dict[str, Module]:
         near += [name for name in there if re.match(rf"layers\.{layer}(\.|$)", name)]
     else:
         near = [name for name in there if re.fullmatch(r"layers\.\d+", name)]
-    return {name: find_module(model, name) for name in dict.fromkeys([site, *near])}
+    return {name: find_site(model, name) for name in dict.fromkeys([site, *near])}
 
 
-def _site_rows(model: PreTrainedModel, modules: Mapping[str, Module], corpus: Corpus, wanted: int) -> dict[str, Tensor]:
+def _site_rows(model: PreTrainedModel, sites: Mapping[str, Site], corpus: Corpus, wanted: int) -> dict[str, Tensor]:
     """Read blocks that lie evenly over the corpus, until they hold the tokens wanted."""
     import torch
 
     share = corpus.n_kept / corpus.n_blocks
     blocks = np.unique(np.linspace(0, corpus.n_blocks - 1, max(1, round(wanted / share))).astype(np.int64))
     longest = int(corpus.attention_mask[blocks].sum(axis=1).max())
-    inputs = (
-        torch.from_numpy(values[blocks, :longest]).to(model.device)
+    ids, attention, kept = (
+        torch.from_numpy(values[blocks, :longest]).to(input_device(model))
         for values in (corpus.token_ids, corpus.attention_mask, corpus.kept)
     )
-    return site_outputs(model, modules, *inputs)
+    return site_outputs(model, sites, ids, attention, kept)
 
 
 def _reading(sae: Dictionary, site: str, way: str, x: Tensor) -> Reading:

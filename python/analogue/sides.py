@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import _checks
 from .capture import context_limit, site_width
 from .corpus import DEFAULT_CONTEXT
+from .devices import weights_in_memory
 from .dictionaries import Dictionary, load_dictionary, neurons
 from .files import sha256
-from .sites import neuron_directions
+from .sites import neuron_directions, site_name
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+DTYPES = ("float32", "bfloat16", "float16")
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
@@ -52,35 +56,46 @@ def load_side(
     sites: str | Sequence[str] = (),
     *,
     activation: str = "post",
+    dtype: str = "float32",
+    device_map: str | Mapping[str, int | str] | None = None,
 ) -> tuple[Side, PreTrainedTokenizerFast]:
-    """Load a model in float32, its tokenizer, and a dictionary for every site.
+    """Load a model, its tokenizer, and a dictionary for every site.
 
     Parameters
     ----------
     model : str or path
-        A folder with a transformers checkpoint, or a hub id.
+        A folder with a transformers checkpoint, or a hub id. Of an encoder with a decoder (T5) the encoder is loaded.
     saes : path or sequence of paths
         Hook folders, or repository folders that hold the site's; the nth goes with the nth site.
     sites : str or sequence of str
-        Sites; none: the dictionaries' own. Without ``saes``: the neurons of these sites.
+        Sites, by our names, TransformerLens's or module paths; none: the dictionaries' own. Without ``saes``: the
+        activations of these sites themselves, with the directions they are written in where the model has such.
     activation : {"post", "pre"}
         SAE features after the nonlinearity, or rectified pre-activations.
+    dtype : {"float32", "bfloat16", "float16"}
+        Of the model's weights and activations. Dictionaries encode in float32 all the same.
+    device_map : str or mapping of str to int or str, optional
+        Spread a model that fits no single device, as accelerate does: ``auto``, ``balanced`` and so on, or a device
+        (or ``disk``) for every module. By default the model goes where `capture` is told.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        One sentence saying which argument does not name a checkpoint, a dictionary or a site.
+        One sentence saying which argument does not name a checkpoint, a dictionary, a site or a dtype, or that
+        ``device_map`` is given and accelerate is not installed.
     """
     saes = [saes] if isinstance(saes, str | Path) else list(saes)
     sites = [sites] if isinstance(sites, str) else list(sites)
     _checks.choice("activation", activation, ("post", "pre"))
+    _checks.choice("dtype", dtype, DTYPES)
     if not saes and not sites:
         raise ValueError(f"a dictionary or a site is needed for {model}, got neither")
     if saes and sites and len(saes) != len(sites):
         raise ValueError(f"saes and sites must go together one by one for {model}, got {len(saes)} and {len(sites)}")
     if not saes and activation == "pre":
         raise ValueError(f"activation must be 'post' for the neurons of {model}, got 'pre', which only SAEs have")
-    network, tokenizer = _load_model(model)
+    network, tokenizer = _load_model(model, dtype, device_map)
+    sites = [site_name(network, site) for site in sites]
     dictionaries: dict[str, Dictionary] = {}
     for site, dictionary in _dictionaries(network, saes, sites, activation):
         if site in dictionaries:
@@ -125,10 +140,14 @@ def _dictionaries(
         yield place, dictionary
 
 
-def _load_model(model: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def _load_model(
+    model: str | Path, dtype: str, device_map: str | Mapping[str, int | str] | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     import torch
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
 
+    if device_map is not None and find_spec("accelerate") is None:
+        raise ValueError("device_map needs accelerate, which is not installed: pip install 'analogue[accelerate]'")
     name, folder = str(model), Path(model)
     if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not folder.is_dir():
         raise FileNotFoundError(f"{name} is not a folder with a model")
@@ -138,7 +157,12 @@ def _load_model(model: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizer
         raise FileNotFoundError(f"{name} has no tokenizer: none of {', '.join(_TOKENIZER_FILES)} is there")
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
-        network, report = AutoModel.from_pretrained(name, dtype=torch.float32, output_loading_info=True)
+        config = AutoConfig.from_pretrained(name)
+        kind = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
+        options = {} if device_map is None else {"device_map": device_map}
+        network, report = kind.from_pretrained(
+            name, config=config, dtype=getattr(torch, dtype), output_loading_info=True, **options
+        )
     except Exception as error:  # transformers raises whatever its parsers do on a malformed file
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else error!r}"
         raise ValueError(f"{name} cannot be loaded as a model with its tokenizer ({reason})") from error
@@ -146,7 +170,7 @@ def _load_model(model: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizer
     missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
     if missing:
         raise ValueError(f"{name} must hold all weights of its config, but {len(missing)} are missing: {missing[0]}")
-    for key, weights in network.named_parameters():
+    for key, weights in weights_in_memory(network):
         if not torch.isfinite(weights).all():
             raise ValueError(f"{name} must hold finite weights, but {key} has NaN or infinite values")
     return network.eval(), tokenizer

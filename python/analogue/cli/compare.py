@@ -24,6 +24,8 @@ from ..sides import load_side, shared_context_length
 from ..similarity import MEASURES
 from .options import (
     Device,
+    DeviceMap,
+    Dtype,
     Json,
     MaxTokens,
     NoActivations,
@@ -142,7 +144,11 @@ def compare_command(
         str, typer.Option(help="Where an SAE seems to be at the wrong site: stop, warn and go on, or off.")
     ] = CHECKS[0],
     device: Device = "auto",
-    batch_size: Annotated[int | None, typer.Option(help="Blocks of text in one forward pass.")] = None,
+    device_map: DeviceMap = None,
+    dtype: Dtype = "float32",
+    batch_size: Annotated[
+        int | None, typer.Option(help="Blocks of text in one forward pass; halved where memory does not suffice.")
+    ] = None,
     no_activations: NoActivations = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -192,8 +198,9 @@ def compare_command(
         split_half=split_half,
         convergence=convergence,
     )
-    side_a, tokenizer = load_side(model_a, sae_a, site_a, activation=activation)
-    side_b, tokenizer_b = load_side(model_b, sae_b, site_b, activation=activation)
+    how: dict[str, Any] = {"activation": activation, "dtype": dtype, "device_map": device_map}
+    side_a, tokenizer = load_side(model_a, sae_a, site_a, **how)
+    side_b, tokenizer_b = load_side(model_b, sae_b, site_b, **how)
     same = same_tokenizer(tokenizer, tokenizer_b)
     if same and align is None and pool is not None:
         raise ValueError(f"pool needs align overlap or word, got pool={pool} and both sides have one tokenizer")

@@ -10,7 +10,7 @@ import typer
 from ..corpus import Corpus
 from ..inspect import inspect
 from ..sides import load_side, shared_context_length
-from .options import Device
+from .options import Device, DeviceMap, Dtype
 from .output import print_json
 
 _SPREAD = 8  # the tokens are taken evenly out of so many times their number
@@ -27,13 +27,15 @@ def inspect_command(
     ] = None,
     text_field: Annotated[str, typer.Option(help="The field of a .jsonl line that holds the text.")] = "text",
     device: Device = "auto",
+    device_map: DeviceMap = None,
+    dtype: Dtype = "float32",
     as_json: Annotated[bool, typer.Option("--json", help="Print all readings as JSON, and nothing else.")] = False,
 ) -> None:
     """Say how well an SAE reconstructs its site, and whether it fits a site near by clearly better.
 
     Exit status 1 when something seems wrong.
     """
-    side, tokenizer = load_side(model, [sae], [] if site is None else [site])
+    side, tokenizer = load_side(model, [sae], [] if site is None else [site], dtype=dtype, device_map=device_map)
     ((place, dictionary),) = side.dictionaries.items()
     corpus = Corpus.from_files(
         text,

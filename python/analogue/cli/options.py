@@ -14,6 +14,11 @@ Permutations = Annotated[str, typer.Option(help="Row permutations for every null
 Seed = Annotated[int, typer.Option(help="Seed of the permutations and of the halves.")]
 MaxTokens = Annotated[int | None, typer.Option(help="Read at most this many tokens.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Dtype = Annotated[str, typer.Option(help="Of the model: float32, bfloat16 or float16; SAEs encode in float32.")]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(help="Spread the model over devices by accelerate: auto, balanced, ...; default: --device."),
+]
 NoActivations = Annotated[bool, typer.Option("--no-activations", help="Leave the activations out of the run folder.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that stands at --out.")]
 Json = Annotated[bool, typer.Option("--json", help="Print scores and counters as JSON, and nothing else, to stdout.")]
