@@ -8,6 +8,7 @@ import torch
 from transformers import AutoModel
 
 import analogue as an
+import analogue.report
 from analogue.baselines import Baseline, baseline_side, parsed, rerandomized, shuffled
 from analogue.demo import folder
 from analogue.dictionaries import neurons
@@ -121,3 +122,46 @@ def test_names_are_read_and_refused():
         Baseline.parse("shuffled-tokens=x")
     with pytest.raises(ValueError, match="named once, got rerandomized"):
         parsed(["rerandomized", "rerandomized"])
+
+
+def test_baselines_stand_beside_the_comparison_and_on_disk(side_a, tmp_path, run):
+    side, tokenizer = side_a
+    other, _ = an.load_side(folder() / "model_b", [folder() / "sae_b"], ["layers.3"])
+    corpus = an.Corpus.from_files(folder() / "held_out.jsonl", tokenizer, 128, max_tokens=12_000)
+    settings = an.Settings(permutations=20, measures=("cka", "rsa"), min_activations=10, split_half=True)
+    names = ["shuffled-tokens", f"second-seed={folder() / 'sae_a'}"]
+    grid = an.compare(side, other, corpus, settings, baselines=names)
+    (cell,) = grid.cells.values()
+    floor, skyline = grid.controls.values()
+    assert list(grid.controls) == ["shuffled-tokens", "second-seed"]
+    assert (cell.provenance["role"], floor.provenance["role"]) == ("cell", "shuffled-tokens")
+    assert len(floor.pairs) < 0.5 * len(cell.pairs)
+    assert floor.summary["mean_correlation"] < 0.3 * cell.summary["mean_correlation"]
+    assert abs(floor.summary["mean_correlation_given_token"]) < 0.01
+    assert len(skyline.pairs) > len(cell.pairs)  # the same dictionary twice: every feature finds itself
+    np.testing.assert_array_equal(skyline.pairs.feature_a, skyline.pairs.feature_b)
+    assert cell.split_half is not None
+    assert floor.split_half is None
+    alone = an.compare(side, other, corpus, settings)
+    assert alone.scores["cka"].p_value == cell.scores["cka"].p_value
+
+    an.report.save(grid, tmp_path / "run")
+    loaded = an.load_comparison(tmp_path / "run")
+    assert list(loaded.controls) == list(grid.controls)
+    assert loaded.controls["second-seed"].summary == skyline.summary
+    assert (tmp_path / "run" / "baselines" / "second-seed" / "pairs.parquet").is_file()
+    roles = [record["role"] for record in loaded.records()]
+    assert roles == ["cell"] * 2 + ["shuffled-tokens"] * 2 + ["second-seed"] * 2
+    assert all(record["p_bh"] is None for record in loaded.records() if record["role"] != "cell")
+
+
+def test_the_command_line_trains_what_is_not_given(tmp_path, run):
+    status, _, err = run(
+        *("compare", folder() / "model_a", folder() / "model_b", "--text", folder() / "held_out.jsonl"),
+        *("--sae-a", folder() / "sae_a", "--site-a", "layers.2", "--sae-b", folder() / "sae_b", "--site-b", "layers.3"),
+        *("--max-tokens", 4000, "--permutations", 2, "--measures", "cka", "--baseline", "step0=nowhere/at/all"),
+        *("--out", tmp_path / "run"),
+    )
+    assert status == 2
+    assert "nowhere/at/all is not a folder with a model" in err
+    assert not (tmp_path / "run").exists()

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from transformers import PreTrainedModel
 
-NAMES = ("rerandomized", "second-seed", "shuffled-tokens", "step0")
+SAID = {
+    "rerandomized": "A with all weights drawn again, and a dictionary trained on it, against B: a floor, not a p-value",
+    "step0": "A before training, and a dictionary trained on it, against B: a floor, not a p-value",
+    "shuffled-tokens": "A against B with its tokens in another order: a floor, not a p-value",
+    "second-seed": "A's dictionary against another of the same site: what can be reached at most, not a p-value",
+}
 _TRAINED_ON = 200_000
 _TRAIN_TOKENS = 500_000
 
@@ -50,7 +55,7 @@ class Baseline:
     given: str | None = None
 
     def __post_init__(self) -> None:
-        _checks.choice("baseline", self.name, NAMES)
+        _checks.choice("baseline", self.name, tuple(SAID))
         if self.name == "step0" and not self.given:
             raise ValueError("baseline step0 needs the checkpoint: step0=MODEL")
         if self.given is not None and self.name not in ("step0", "second-seed"):
@@ -165,7 +170,7 @@ def baseline_side(
             tokens=train_tokens,
             seed=seed + 1,
             site=site,
-            stage=f"{baseline.name}: training a dictionary",
+            stage=f"training a dictionary for {baseline.name}",
             progress=progress,
         )
     return Side(model, {site: own}, name)

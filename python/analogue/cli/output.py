@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-_UNITS = {"model": "tokens", "concepts": "concepts"}  # what a stage counts, by how its name begins
+_UNITS = {
+    "model": "tokens",
+    "training": "tokens",
+    "concepts": "concepts",
+}  # what a stage counts, by how its name begins
 
 
 def print_json(content: Any) -> None:
