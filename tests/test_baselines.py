@@ -137,7 +137,6 @@ def test_baselines_stand_beside_the_comparison_and_on_disk(side_a, tmp_path, run
     assert (cell.provenance["role"], floor.provenance["role"]) == ("cell", "shuffled-tokens")
     assert len(floor.pairs) < 0.5 * len(cell.pairs)
     assert floor.summary["mean_correlation"] < 0.3 * cell.summary["mean_correlation"]
-    assert abs(floor.summary["mean_correlation_given_token"]) < 0.01
     assert len(skyline.pairs) > len(cell.pairs)  # the same dictionary twice: every feature finds itself
     np.testing.assert_array_equal(skyline.pairs.feature_a, skyline.pairs.feature_b)
     assert cell.split_half is not None

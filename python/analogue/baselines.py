@@ -155,7 +155,7 @@ def baseline_side(
                 )
             return Side(model, {site: second}, name)
     elif baseline.name == "step0":
-        model = load_model(str(baseline.given))[0]
+        model = load_model(str(baseline.given), dtype=str(model.dtype).removeprefix("torch."))[0]
     else:
         model = rerandomized(model, seed)
     if not hasattr(model, "hf_device_map"):

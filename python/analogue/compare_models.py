@@ -114,14 +114,10 @@ def compare_grid(
             raise ValueError("baseline shuffled-tokens needs by=activations: directions are the same in any order")
     read = {key: corpus.corpus(key) if isinstance(corpus, AlignedCorpus) else corpus for key in sides}
     inspections = {key: _inspected(side, read[key], check, device) for key, side in sides.items()}
-    capturing: dict[str, Any] = {
-        "corpus": corpus,
-        "labelling": settings.labelling,
-        "batch_size": batch_size,
-        "device": device,
-    }
+    options: dict[str, Any] = {"labelling": settings.labelling, "batch_size": batch_size, "device": device}
     spaces = {
-        key: _spaces(key, side, stage=f"model {key}", progress=progress, **capturing) for key, side in sides.items()
+        key: _spaces(key, side, corpus, stage=f"model {key}", progress=progress, **options)
+        for key, side in sides.items()
     }
     arguments = arguments or {}
     alone = len(spaces["a"]) * len(spaces["b"]) == 1 and control is None and not wanted
@@ -163,7 +159,7 @@ def compare_grid(
             device=device,
             progress=progress,
         )
-        (space,) = _spaces("a", side, stage=f"model of {baseline.name}", progress=progress, **capturing)
+        (space,) = _spaces("a", side, corpus, stage=f"model of {baseline.name}", progress=progress, **options)
         if baseline.name == "second-seed":
             controls[baseline.name] = compared(baseline.name, {"a": side_a, "b": side}, first_a, space, plain)
         else:
@@ -195,8 +191,8 @@ def _refuse_other_spaces(sides: Sequence[Side], side_b: Side) -> None:
 def _spaces(
     key: str,
     side: Side,
-    *,
     corpus: Corpus | AlignedCorpus,
+    *,
     labelling: Mapping[str, Any],
     batch_size: int | None,
     device: str,

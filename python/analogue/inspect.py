@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import _checks
 from .corpus import Corpus
-from .devices import input_device
 from .dictionaries import Dictionary
 from .dictionaries.neurons import Neurons
 from .ops import infer_device
