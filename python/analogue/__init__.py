@@ -12,6 +12,7 @@ from .aligned_corpus import AlignedCorpus as AlignedCorpus
 from .aligned_corpus import align as align
 from .capture import capture as capture
 from .compare import scores_by_multiplicity as scores_by_multiplicity
+from .compare_models import compare as compare
 from .comparison import Comparison as Comparison
 from .concept import Concept as Concept
 from .concept_comparison import ConceptScores as ConceptScores
@@ -34,7 +35,6 @@ from .explanations import Agreement as Agreement
 from .explanations import Explanations as Explanations
 from .explanations import load_explanations as load_explanations
 from .grid import Grid as Grid
-from .grid import compare as compare
 from .grid import load_comparison as load_comparison
 from .inspect import Inspection as Inspection
 from .inspect import inspect as inspect

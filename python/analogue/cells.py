@@ -22,15 +22,15 @@ def cell_records(comparisons: Mapping[str, Collection[Comparison]]) -> list[dict
 
     Parameters
     ----------
-    comparisons : dict of {"cell", "control"} to collection of Comparison
-        By their role.
+    comparisons : dict of str to collection of Comparison
+        By their role: "cell", "control" or the name of a baseline.
 
     Returns
     -------
     list of dict
         Sites, pairs, verdict, the score and three numbers of the rate-adjusted one. ``p_bh``, ``p_by`` and ``p_sidak``
         adjust the p of a measure for the number of cells (see `benjamini_hochberg`, `benjamini_yekutieli`, `sidak`;
-        the least of the last is that of "the best cell"); the control is no cell and has none.
+        the least of the last is that of "the best cell"); controls are no cells and have none.
     """
     records = []
     for role, listed in comparisons.items():

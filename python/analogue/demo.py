@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from .compare import Progress
+from .compare_models import compare_grid
 from .corpus import Corpus
-from .grid import Grid, compare_grid
+from .grid import Grid
 from .settings import Settings
 from .sides import load_side, shared_context_length
 

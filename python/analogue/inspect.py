@@ -7,16 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from . import _checks
-from .capture import check_corpus
 from .corpus import Corpus
-from .devices import input_device
 from .dictionaries import Dictionary
 from .dictionaries.neurons import Neurons
-from .forward import site_outputs
 from .ops import infer_device
+from .site_rows import rows_of, site_rows
 from .sites import Site, available_sites, check_model, find_site, site_name
 
 if TYPE_CHECKING:
@@ -139,14 +135,13 @@ def inspect(
     """
     check_model(model)
     place = site_name(model, _checked_site(dictionary, site))
-    check_corpus(model, corpus)
     wanted = _checks.integer("max_tokens", max_tokens, minimum=1)
     device_used = infer_device(device)
     if not hasattr(model, "hf_device_map"):
         model.to(device_used)
     sae = dictionary.to(device_used)
 
-    rows = _site_rows(model, _candidates(model, place), corpus, wanted)
+    rows = rows_of(model, _candidates(model, place), corpus, wanted)
     asked = rows[place]
     if asked.shape[1] != sae.d_in:
         raise ValueError(f"the dictionary takes vectors of width {sae.d_in}, but {place} gives {asked.shape[1]}")
@@ -160,7 +155,7 @@ def inspect(
     ]
     others.append(_reading(sae, place, _CENTRED, asked[part] - asked[part].mean(dim=1, keepdim=True)))
     for way, other_text in _with_and_without_bos(model, corpus):
-        moved = _site_rows(model, {place: find_site(model, place)}, other_text, wanted)[place]
+        moved = site_rows(model, place, other_text, wanted)
         others.append(_reading(sae, place, way, moved[part]))
     ranked = tuple(sorted(others, key=lambda other: -other.explained_variance))
     problems = tuple(_problems(reading, paired, ranked[0], sae.promised_l0))
@@ -206,20 +201,6 @@ def _candidates(model: PreTrainedModel, site: str) -> dict[str, Site]:
     else:
         near = [name for name in there if re.fullmatch(r"layers\.\d+", name)]
     return {name: find_site(model, name) for name in dict.fromkeys([site, *near])}
-
-
-def _site_rows(model: PreTrainedModel, sites: Mapping[str, Site], corpus: Corpus, wanted: int) -> dict[str, Tensor]:
-    """Read blocks that lie evenly over the corpus, until they hold the tokens wanted."""
-    import torch
-
-    share = corpus.n_kept / corpus.n_blocks
-    blocks = np.unique(np.linspace(0, corpus.n_blocks - 1, max(1, round(wanted / share))).astype(np.int64))
-    longest = int(corpus.attention_mask[blocks].sum(axis=1).max())
-    ids, attention, kept = (
-        torch.from_numpy(values[blocks, :longest]).to(input_device(model))
-        for values in (corpus.token_ids, corpus.attention_mask, corpus.kept)
-    )
-    return site_outputs(model, sites, ids, attention, kept)
 
 
 def _reading(sae: Dictionary, site: str, way: str, x: Tensor) -> Reading:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .files import read_json, sha256, staged_folder, tree_sha256, write_json
 
 RUN_FORMAT = "analogue.run/3"
-GRID_FORMAT = "analogue.grid/2"
+GRID_FORMAT = "analogue.grid/3"
 MANIFEST = "manifest.json"
 
 

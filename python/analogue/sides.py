@@ -94,7 +94,7 @@ def load_side(
         raise ValueError(f"saes and sites must go together one by one for {model}, got {len(saes)} and {len(sites)}")
     if not saes and activation == "pre":
         raise ValueError(f"activation must be 'post' for the neurons of {model}, got 'pre', which only SAEs have")
-    network, tokenizer = _load_model(model, dtype, device_map)
+    network, tokenizer = load_model(model, dtype, device_map)
     sites = [site_name(network, site) for site in sites]
     dictionaries: dict[str, Dictionary] = {}
     for site, dictionary in _dictionaries(network, saes, sites, activation):
@@ -140,9 +140,10 @@ def _dictionaries(
         yield place, dictionary
 
 
-def _load_model(
-    model: str | Path, dtype: str, device_map: str | Mapping[str, int | str] | None
+def load_model(
+    model: str | Path, dtype: str = "float32", device_map: str | Mapping[str, int | str] | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """Load a model and its tokenizer; see `load_side`."""
     import torch
     from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
 

@@ -9,9 +9,9 @@ import typer
 
 from ..aligned_corpus import ALIGNMENTS, AlignedCorpus
 from ..aligned_corpus import align as align_corpora
+from ..compare_models import CHECKS, compare
 from ..corpus import Corpus, same_tokenizer
 from ..documents import special_ids
-from ..grid import CHECKS, compare
 from ..junk_lists import DEFAULT
 from ..labels import TARGETS, UNITS
 from ..matching import METRICS
@@ -143,6 +143,13 @@ def compare_command(
     check: Annotated[
         str, typer.Option(help="Where an SAE seems to be at the wrong site: stop, warn and go on, or off.")
     ] = CHECKS[0],
+    baseline: Annotated[
+        list[str],
+        typer.Option(
+            help="Control beside the first sites, may be repeated: rerandomized, shuffled-tokens, step0=MODEL, "
+            "second-seed or second-seed=SAE; dictionaries are trained where none is given."
+        ),
+    ] = [],  # noqa: B006
     device: Device = "auto",
     device_map: DeviceMap = None,
     dtype: Dtype = "float32",
@@ -223,6 +230,7 @@ def compare_command(
             corpus,
             settings,
             check=check,
+            baselines=baseline,
             batch_size=batch_size,
             device=device,
             arguments=arguments,

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-_UNITS = {"model": "tokens", "concepts": "concepts"}  # what a stage counts, by how its name begins
+# What a stage counts, by how its name begins.
+_UNITS = {"model": "tokens", "training": "tokens", "concepts": "concepts"}
 
 
 def print_json(content: Any) -> None:

@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from .layout import new_table, note_below, number
+from .layout import beside, new_table, note_below, number
 
 if TYPE_CHECKING:
     import pyarrow
@@ -21,8 +21,7 @@ _RANDOM = (
 def ablation_tables(found: pyarrow.Table) -> Iterator[Table]:
     """Yield a table for each comparison of an `ablation`, or of several joined."""
     for (role, *sites), rows in groupby(found.to_pylist(), itemgetter("role", "site_a", "site_b")):
-        control = "control, " if role == "control" else ""
-        yield _table(f"{control}{' x '.join(sites)}", list(rows))
+        yield _table(f"{beside(role)}{' x '.join(sites)}", list(rows))
 
 
 def _table(name: str, rows: list[dict[str, Any]]) -> Table:

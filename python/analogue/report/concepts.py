@@ -13,7 +13,7 @@ from ..concept_comparison import QUESTIONS, ConceptResult, ConceptScores, concep
 from ..files import staged_folder, write_json
 from ..nulls import Score
 from ..verdict import ALPHA
-from .layout import new_table, note_below, number
+from .layout import beside, new_table, note_below, number
 
 if TYPE_CHECKING:
     import pyarrow
@@ -248,7 +248,7 @@ def _p(found: ConceptScores, result: ConceptResult, score: Score, question: str)
 
 
 def _name(found: ConceptScores) -> str:
-    role = "control, " if found.role == "control" else ""
+    role = beside(found.role)
     return f"{role}{found.sites['a']} x {found.sites['b']}"
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..comparison import Comparison
 from ..grid import Grid
 from ..nulls import Score
+from .layout import beside
 
 if TYPE_CHECKING:
     import pyarrow
@@ -58,7 +59,7 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def _title(comparison: Comparison, *, said: str) -> dict[str, Any]:
-    role = "control, " if comparison.provenance.get("role") == "control" else ""
+    role = beside(comparison.provenance.get("role"))
     sites = f"{role}A {comparison.spaces['a'].site}, B {comparison.spaces['b'].site}"
     return {"label": f"{sites}\n{said}", "fontsize": "medium"}
 

@@ -16,6 +16,11 @@ def name_of(comparison: Comparison) -> str:
     return f"{comparison.spaces['a'].site} x {comparison.spaces['b'].site}"
 
 
+def beside(role: str | None) -> str:
+    """Return what stands before the sites of a comparison that is no cell: "control, ", "rerandomized, "."""
+    return "" if role in (None, "run", "cell") else f"{role}, "
+
+
 def matched_by(named: dict[str, Comparison]) -> str:
     """Say what partners were ranked by, of all comparisons."""
     return ", ".join(dict.fromkeys(comparison.matched_by for comparison in named.values()))

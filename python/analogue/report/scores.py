@@ -40,6 +40,8 @@ def correlations(named: dict[str, Comparison]) -> Table:
     for name, comparison in named.items():
         summary = comparison.summary
         table.add_row(name, str(summary["pairs"]), *(number(summary[key]) for key in columns.values()))
+    said = ((name, comparison.provenance.get("baseline")) for name, comparison in named.items())
+    note_below(table, [(name, what) for name, what in said if what is not None])
     return table
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +32,7 @@ def tables(result: Comparison | Grid, top: int = 8) -> Iterator[Table]:
         yield _alignment(named)
     yield _matching(named)
     yield _counters(named)
-    cells = [comparison for name, comparison in named.items() if name != "control"]
+    cells = [comparison for name, comparison in named.items() if name not in _controls(result)]
     shown = max(cells, key=_beyond_token)
     yield from junk_tables(named, shown)
     yield _best_pairs(shown, top)
@@ -59,7 +59,11 @@ def _named(result: Comparison | Grid) -> dict[str, Comparison]:
     if isinstance(result, Comparison):
         return {name_of(result): result}
     named = {name_of(cell): cell for cell in result.cells.values()}
-    return named if result.control is None else named | {"control": result.control}
+    return named | dict(result.controls)
+
+
+def _controls(result: Comparison | Grid) -> Mapping[str, Comparison]:
+    return result.controls if isinstance(result, Grid) else {}
 
 
 def _beyond_token(comparison: Comparison) -> float:

@@ -1,0 +1,166 @@
+"""Baselines: weights drawn again keep what they should, and floors and skyline come out as such."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel
+
+import analogue as an
+import analogue.report
+from analogue.baselines import Baseline, baseline_side, parsed, rerandomized, shuffled
+from analogue.demo import folder
+from analogue.dictionaries import neurons
+from analogue.spaces import FeatureSpace
+
+
+@pytest.fixture(scope="module")
+def side_a():
+    return an.load_side(folder() / "model_a", [folder() / "sae_a"], ["layers.2"])
+
+
+@pytest.fixture(scope="module")
+def corpus(side_a):
+    return an.Corpus.from_files(folder() / "held_out.jsonl", side_a[1], 128, max_tokens=6000)
+
+
+def test_weights_drawn_again_keep_mean_std_and_ties():
+    model = AutoModel.from_pretrained(folder() / "model_a", dtype=torch.float32)
+    before = {name: weights.detach().clone() for name, weights in model.named_parameters()}
+    drawn = rerandomized(model, seed=1)
+    assert all(torch.equal(before[name], weights) for name, weights in model.named_parameters())
+    changed = 0
+    for name, weights in drawn.named_parameters():
+        if "norm" in name:
+            assert torch.equal(weights, before[name])
+            continue
+        was, now = before[name].double().numpy(), weights.detach().double().numpy()
+        assert now.mean() == pytest.approx(was.mean(), abs=1e-6)
+        assert now.std() == pytest.approx(was.std(), rel=1e-5, abs=1e-7)
+        if was.std() > 0:
+            assert abs(np.corrcoef(was.ravel(), now.ravel())[0, 1]) < 6 / np.sqrt(was.size)
+            changed += 1
+    assert changed > 20
+    again, other = rerandomized(model, seed=1), rerandomized(model, seed=2)
+    pairs = zip(drawn.parameters(), again.parameters(), other.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b, _ in pairs)
+    assert not torch.equal(drawn.get_input_embeddings().weight, other.get_input_embeddings().weight)
+
+
+def test_embeddings_stay_and_norms_go_on_request():
+    model = AutoModel.from_pretrained(folder() / "model_a", dtype=torch.float32)
+    drawn = rerandomized(model, embeddings=False, norms=True)
+    assert torch.equal(drawn.get_input_embeddings().weight, model.get_input_embeddings().weight)
+    norm = "layers.2.input_layernorm.weight"
+    assert not torch.equal(drawn.get_parameter(norm), model.get_parameter(norm))
+
+
+def test_tied_weights_stay_tied():
+    from transformers import GPTNeoXForCausalLM
+
+    model = GPTNeoXForCausalLM.from_pretrained(folder() / "model_a", dtype=torch.float32)
+    assert model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    drawn = rerandomized(model)
+    assert drawn.get_input_embeddings().weight is drawn.get_output_embeddings().weight
+    assert drawn.get_input_embeddings().weight is not model.get_input_embeddings().weight
+
+
+def test_a_rerandomized_side_has_another_model_and_a_dictionary_of_the_same_size(side_a, corpus):
+    side, _ = side_a
+    small = replace(side, dictionaries={"layers.2": neurons(128, "layers.2")})
+    drawn = baseline_side(Baseline("rerandomized"), small, corpus, l0=16.0)
+    assert drawn.dictionaries["layers.2"].format == "neurons"
+    trained = baseline_side(Baseline("rerandomized"), side, corpus, l0=16.2, train_tokens=4096)
+    dictionary = trained.dictionaries["layers.2"]
+    assert (dictionary.n_features, dictionary.promised_l0, dictionary.site) == (2048, 16.0, "layers.2")
+    assert trained.model is not side.model
+    assert an.capture(trained.model, corpus, trained.dictionaries)["layers.2"].n_tokens == corpus.n_kept
+
+
+def test_a_second_dictionary_is_given_or_trained(side_a, corpus):
+    side, _ = side_a
+    given = baseline_side(Baseline("second-seed", str(folder() / "sae_a")), side, corpus, l0=16.0)
+    assert given.model is side.model
+    assert torch.equal(given.dictionaries["layers.2"].w_enc, side.dictionaries["layers.2"].w_enc)
+    wide = str(folder() / "sae_b" / "layers.3")
+    with pytest.raises(ValueError, match=r"must have width 128, that of layers\.2, got 192"):
+        baseline_side(Baseline("second-seed", wide), side, corpus, l0=16.0)
+    plain = replace(side, dictionaries={"layers.2": neurons(128, "layers.2")})
+    with pytest.raises(ValueError, match="its features are neurons"):
+        baseline_side(Baseline("second-seed"), plain, corpus, l0=16.0)
+
+
+def test_step0_is_the_checkpoint_given(side_a, corpus):
+    side, _ = side_a
+    step0 = baseline_side(Baseline("step0", str(folder() / "control")), side, corpus, l0=16.0, train_tokens=2048)
+    control = AutoModel.from_pretrained(folder() / "control", dtype=torch.float32)
+    assert torch.equal(step0.model.get_input_embeddings().weight, control.get_input_embeddings().weight)
+
+
+def test_shuffled_tokens_keep_every_feature_and_lose_every_partner(side_a, corpus):
+    side, _ = side_a
+    acts = an.capture(side.model, corpus, side.dictionaries)["layers.2"]
+    space = FeatureSpace("layers.2", an.top_contexts(acts, corpus), acts)
+    moved = shuffled(space, seed=3).recorded_activations()
+    np.testing.assert_array_equal(moved.firing_counts, acts.firing_counts)
+    np.testing.assert_allclose(moved.to_dense().sum(0), acts.to_dense().sum(0), rtol=1e-4)
+    itself = an.match(acts, acts, min_activations=20).pairs("mutual")
+    lost = an.match(acts, moved, min_activations=20).pairs("mutual")
+    assert itself.correlation.min() > 0.999
+    assert lost.correlation.mean() < 0.5 * itself.correlation.mean()
+    assert moved.token_ids is None
+
+
+def test_names_are_read_and_refused():
+    assert parsed(["rerandomized", "step0=model"]) == [Baseline("rerandomized"), Baseline("step0", "model")]
+    with pytest.raises(ValueError, match="baseline must be one of"):
+        Baseline.parse("random")
+    with pytest.raises(ValueError, match="step0 needs the checkpoint"):
+        Baseline.parse("step0")
+    with pytest.raises(ValueError, match="shuffled-tokens takes no checkpoint"):
+        Baseline.parse("shuffled-tokens=x")
+    with pytest.raises(ValueError, match="named once, got rerandomized"):
+        parsed(["rerandomized", "rerandomized"])
+
+
+def test_baselines_stand_beside_the_comparison_and_on_disk(side_a, tmp_path, run):
+    side, tokenizer = side_a
+    other, _ = an.load_side(folder() / "model_b", [folder() / "sae_b"], ["layers.3"])
+    corpus = an.Corpus.from_files(folder() / "held_out.jsonl", tokenizer, 128, max_tokens=12_000)
+    settings = an.Settings(permutations=20, measures=("cka", "rsa"), min_activations=10, split_half=True)
+    names = ["shuffled-tokens", f"second-seed={folder() / 'sae_a'}"]
+    grid = an.compare(side, other, corpus, settings, baselines=names)
+    (cell,) = grid.cells.values()
+    floor, skyline = grid.controls.values()
+    assert list(grid.controls) == ["shuffled-tokens", "second-seed"]
+    assert (cell.provenance["role"], floor.provenance["role"]) == ("cell", "shuffled-tokens")
+    assert len(floor.pairs) < 0.5 * len(cell.pairs)
+    assert floor.summary["mean_correlation"] < 0.3 * cell.summary["mean_correlation"]
+    assert len(skyline.pairs) > len(cell.pairs)  # the same dictionary twice: every feature finds itself
+    np.testing.assert_array_equal(skyline.pairs.feature_a, skyline.pairs.feature_b)
+    assert cell.split_half is not None
+    assert floor.split_half is None
+    alone = an.compare(side, other, corpus, settings)
+    assert alone.scores["cka"].p_value == cell.scores["cka"].p_value
+
+    an.report.save(grid, tmp_path / "run")
+    loaded = an.load_comparison(tmp_path / "run")
+    assert list(loaded.controls) == list(grid.controls)
+    assert loaded.controls["second-seed"].summary == skyline.summary
+    assert (tmp_path / "run" / "baselines" / "second-seed" / "pairs.parquet").is_file()
+    roles = [record["role"] for record in loaded.records()]
+    assert roles == ["cell"] * 2 + ["shuffled-tokens"] * 2 + ["second-seed"] * 2
+    assert all(record["p_bh"] is None for record in loaded.records() if record["role"] != "cell")
+
+
+def test_the_command_line_trains_what_is_not_given(tmp_path, run):
+    status, _, err = run(
+        *("compare", folder() / "model_a", folder() / "model_b", "--text", folder() / "held_out.jsonl"),
+        *("--sae-a", folder() / "sae_a", "--site-a", "layers.2", "--sae-b", folder() / "sae_b", "--site-b", "layers.3"),
+        *("--max-tokens", 4000, "--permutations", 2, "--measures", "cka", "--baseline", "step0=nowhere/at/all"),
+        *("--out", tmp_path / "run"),
+    )
+    assert status == 2
+    assert "nowhere/at/all is not a folder with a model" in err
+    assert not (tmp_path / "run").exists()
