@@ -440,22 +440,26 @@ def test_the_last_checkpoint_of_a_run_goes_before_its_best_and_seeds_are_told_ap
 def test_saelens_folders_of_a_repository_are_found_by_the_site_in_their_configs(tmp_path):
     sae(tmp_path / "res", "standard", hook="blocks.1.hook_resid_post")
     sae(tmp_path / "mlp", "standard", hook="blocks.1.hook_mlp_out")
-    sae(tmp_path / "odd", "standard", hook="blocks.1.hook_resid_mid")
+    sae(tmp_path / "odd", "standard", hook="blocks.1.ln1.hook_scale")
     assert load_dictionary(tmp_path, site="layers.1.mlp").path == tmp_path / "mlp"
     with pytest.raises(ValueError, match=r"the sites there are layers.1, layers.1.mlp, odd \(no site known\)"):
         load_dictionary(tmp_path, site="layers.2")
 
 
 def test_paths_without_a_checkpoint_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"path .*nowhere does not exist; wanted a folder with cfg.json"):
+    with pytest.raises(
+        FileNotFoundError, match=r"path .*nowhere does not exist; wanted a folder with sae.safetensors \(spars"
+    ):
         load_dictionary(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="holds no dictionary"):
         load_dictionary(tmp_path)
     with pytest.raises(ValueError, match="activation must be one of post, pre, got 'both'"):
         load_dictionary(tmp_path, activation="both")
     sparse_coder(tmp_path / "layers.0")
-    with pytest.raises(ValueError, match=r"sae.safetensors is a file; wanted a folder"):
-        load_dictionary(tmp_path / "layers.0" / "sae.safetensors")
+    (tmp_path / "notes.txt").write_text("no weights")
+    with pytest.raises(FileNotFoundError, match=r"notes.txt holds no dictionary but notes.txt; wanted"):
+        load_dictionary(tmp_path / "notes.txt")
+    assert load_dictionary(tmp_path / "layers.0" / "sae.safetensors").site == "layers.0"
     (tmp_path / "layers.0" / "sae_weights.safetensors").write_bytes(b"")
     with pytest.raises(ValueError, match=r"holds both sae.safetensors and sae_weights.safetensors"):
         load_dictionary(tmp_path / "layers.0")
@@ -489,14 +493,17 @@ MALFORMED_SPARSIFY = {
     "no width": ({"num_latents": 0, "expansion_factor": None}, {}, r"cfg.json: expansion_factor is missing"),
     "negative width": ({"num_latents": -1}, {}, r"cfg.json: num_latents must be at least 0, got -1"),
     "groupmax": (
-        {"activation": "groupmax"},
+        {"activation": "groupmax", "k": 8},
         {},
-        r"cfg.json: activation is 'groupmax', which is not supported; wanted topk",
+        r"cfg.json: k must divide the number of latents, 63, for groupmax, got 8",
     ),
     "odd activation": ({"activation": ["topk"]}, {}, r"cfg.json: activation is \['topk'\], which is not supported"),
-    "signed": ({"signed": True}, {}, r"cfg.json: signed is True, which is not supported; wanted false"),
-    "transcode": ({"transcode": True}, {}, r"cfg.json: transcode is True, which is not supported"),
-    "skip": ({"skip_connection": True}, {}, r"cfg.json: skip_connection is True, which is not supported"),
+    "signed": (
+        {"signed": True, "activation": "groupmax"},
+        {},
+        r"cfg.json: activation is 'groupmax with signed', which is not supported; wanted topk",
+    ),
+    "skip": ({"skip_connection": True}, {}, r"sae.safetensors: tensor W_skip of shape \(12, 12\) .* is missing"),
     "flag as text": ({"transcode": "no"}, {}, r"cfg.json: transcode must be true or false, got 'no'"),
     "W_dec missing": (
         {},
@@ -529,7 +536,11 @@ MALFORMED_SPARSIFY = {
         {"b_dec": torch.zeros(D, dtype=torch.int32)},
         r"tensor b_dec must be floating point, got torch.int32",
     ),
-    "skip tensor": ({}, {"W_skip": torch.zeros(D, D)}, r"sae.safetensors: a TopK sparse coder has no tensor W_skip"),
+    "skip tensor": (
+        {},
+        {"W_skip": torch.zeros(D, D)},
+        r"sae.safetensors: a sparse coder without skip_.* has no tensor W_skip",
+    ),
 }
 
 
@@ -558,9 +569,9 @@ def test_malformed_sparsify_checkpoints_name_file_and_field(tmp_path, case):
 MALFORMED_SAELENS = {
     "architecture": (
         "standard",
-        {"architecture": "gated"},
+        {"architecture": "temporal"},
         {},
-        r"cfg.json: architecture is 'gated', which is not supported",
+        r"cfg.json: architecture is 'temporal', which is not supported; wanted standard or gated or",
     ),
     "d_sae": ("standard", {"d_sae": None}, {}, r"cfg.json: d_sae is missing; wanted an integer"),
     "metadata": ("standard", {"metadata": [1]}, {}, r"cfg.json: metadata must be a JSON object, got \[1\]"),
@@ -579,11 +590,11 @@ MALFORMED_SAELENS = {
         {},
         r"apply_b_dec_to_input must be true or false, got 'yes'",
     ),
-    "layer_norm": (
+    "whitening": (
         "standard",
-        {"normalize_activations": "layer_norm"},
+        {"normalize_activations": "covariance_whitening"},
         {},
-        r"cfg.json: normalize_activations is 'layer_norm', which is not supported; wanted none or expected_average",
+        r"cfg.json: normalize_activations is 'covariance_whitening', which is not supported; wanted none or expected_",
     ),
     "no factor": (
         "standard",
@@ -591,35 +602,35 @@ MALFORMED_SAELENS = {
         {},
         r"cfg.json: normalize_activations is 'expected_average_only_in', .* activation_scaler.json beside it",
     ),
-    "hook_z": (
+    "shape of heads": (
         "standard",
-        {"reshape_activations": "hook_z"},
+        {"reshape_activations": "hook_q"},
         {},
-        r"cfg.json: reshape_activations is 'hook_z', which is not",
+        r"cfg.json: reshape_activations is 'hook_q', which is not supported; wanted none or hook_z",
     ),
-    "centred": (
+    "one head": (
         "standard",
-        {"metadata/model_from_pretrained_kwargs": {"center_writing_weights": True}},
+        {"metadata/hook_head_index": 3},
         {},
-        r"cfg.json: metadata.model_from_pretrained_kwargs.center_writing_weights is True, which is not supported",
+        r"cfg.json: metadata.hook_head_index is 3, which is not supported; wanted all heads",
+    ),
+    "centring as text": (
+        "standard",
+        {"metadata/model_from_pretrained_kwargs": {"center_writing_weights": "yes"}},
+        {},
+        r"metadata.model_from_pretrained_kwargs.center_writing_weights must be true or false, got 'yes'",
     ),
     "embedding": (
         "standard",
-        {"metadata/hook_name": "blocks.0.hook_resid_pre"},
+        {"metadata/hook_name": "hook_embed"},
         {},
-        r"cfg.json: metadata.hook_name is 'blocks.0.hook_resid_pre \(the embedding\)', which is not supported",
+        r"cfg.json: metadata.hook_name is 'hook_embed', which is not supported; wanted a hook at a block",
     ),
-    "middle": (
+    "inside a norm": (
         "standard",
-        {"metadata/hook_name": "blocks.1.hook_resid_mid"},
+        {"metadata/hook_name": "blocks.1.ln2.hook_normalized"},
         {},
-        r"cfg.json: metadata.hook_name is 'blocks.1.hook_resid_mid', which is not supported; wanted blocks.N",
-    ),
-    "module input": (
-        "standard",
-        {"metadata/hf_hook_name": "model.layers.2.self_attn.o_proj.input"},
-        {},
-        r"cfg.json: metadata.hf_hook_name is 'model.layers.2.self_attn.o_proj.input', which is not supported",
+        r"cfg.json: metadata.hook_name is 'blocks.1.ln2.hook_normalized', which is not supported",
     ),
     "context": (
         "standard",
@@ -675,7 +686,8 @@ def test_malformed_saelens_checkpoints_name_file_and_field(tmp_path, case):
             r"activation_fn_str is 'topk', .* architecture jumprelu",
         ),
         ({"normalize_activations": True}, r"normalize_activations is 'expected_average_only_in'"),
-        ({"hook_point": "blocks.2.attn.hook_z"}, r"cfg.json: reshape_activations is 'hook_z', which is not supported"),
+        ({"hook_point": "blocks.2.attn.hook_q"}, r"cfg.json: hook_point is 'blocks.2.attn.hook_q', which is not"),
+        ({"architecture": "gated", "activation_fn_str": "topk"}, r"activation_fn_str is 'topk', .* architecture gated"),
     ],
 )
 def test_what_old_saelens_configs_ask_for_is_never_skipped(tmp_path, flat, words):
