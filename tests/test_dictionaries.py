@@ -67,7 +67,18 @@ def sparse_coder(folder, dtype=torch.float32, d=D, **settings):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
-@pytest.mark.parametrize("settings", [{}, {"num_latents": 0, "expansion_factor": 5}, {"multi_topk": True}, {"k": 1}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"num_latents": 0, "expansion_factor": 5},
+        {"multi_topk": True},
+        {"k": 1},
+        {"activation": "groupmax"},
+        {"activation": "groupmax", "k": 1},
+        {"activation": "groupmax", "k": F},
+    ],
+)
 def test_sparsify_features_are_those_of_the_library(tmp_path, dtype, settings):
     coder = sparse_coder(tmp_path / "layers.2", dtype, **settings).float()
     dictionary = load_dictionary(tmp_path / "layers.2")
@@ -79,6 +90,31 @@ def test_sparsify_features_are_those_of_the_library(tmp_path, dtype, settings):
     torch.testing.assert_close(dictionary.decode(dictionary.encode(x)), reconstructed, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(dictionary.w_dec, coder.W_dec.detach(), rtol=0, atol=0)
     same_features(load_dictionary(tmp_path / "layers.2", activation="pre"), x, codes.pre_acts)
+
+
+@pytest.mark.parametrize("skip_connection", [False, True])
+@pytest.mark.parametrize("activation", ["topk", "groupmax"])
+def test_transcoders_of_sparsify_read_the_input_of_their_module(tmp_path, activation, skip_connection):
+    coder = sparse_coder(
+        tmp_path / "layers.2.mlp", activation=activation, transcode=True, skip_connection=skip_connection
+    )
+    dictionary, x = load_dictionary(tmp_path), inputs()
+    codes = coder.encode(x)
+    same_features(dictionary, x, torch.zeros(257, F).scatter_(1, codes.top_indices, codes.top_acts))
+    expected = coder(x, y=x).sae_out.detach()
+    torch.testing.assert_close(dictionary.reconstruct(x), expected, rtol=1e-5, atol=1e-5)
+    assert (dictionary.site, dictionary.site_out) == ("layers.2.mlp.input", "layers.2.mlp")
+    assert load_dictionary(tmp_path, site="layers.2.mlp.input").path == tmp_path / "layers.2.mlp"
+
+
+def test_signed_coders_of_2024_keep_the_largest_of_either_sign(tmp_path):
+    coder = sparse_coder(tmp_path / "layers.0")
+    edit_config(tmp_path / "layers.0" / "cfg.json", {"signed": True})
+    x = inputs()
+    z = torch.nn.functional.linear(x - coder.b_dec, coder.encoder.weight, coder.encoder.bias).detach()
+    kept = z.abs() >= z.abs().sort(dim=1).values[:, -K:][:, :1]
+    assert (z[kept] < 0).any()
+    same_features(load_dictionary(tmp_path / "layers.0"), x, z * kept)
 
 
 def test_a_token_with_fewer_positive_latents_than_k_has_fewer_entries(tmp_path):
@@ -106,7 +142,8 @@ def sae(folder, architecture, hook="blocks.3.hook_resid_pre", dtype="float32", m
     """An SAE that the library wrote, and the file's own numbers read back by the library as float32."""
     from sae_lens import SAE
 
-    extras = {"k": K} if architecture == "topk" else {}
+    extras = {"k": K} if "topk" in architecture else {}
+    extras |= {"apply_b_dec_to_input": False} if "transcoder" in architecture else {}
     about = {"hook_name": hook, "context_size": 128, "model_name": "m", "sae_lens_version": "6.54.12"} | dict(metadata)
     config = {"architecture": architecture, "d_in": D, "d_sae": F, "dtype": dtype, "metadata": about}
     written = SAE.from_dict(config | extras | settings)
@@ -121,6 +158,16 @@ SAES = {
     "jumprelu, input as it is": ("jumprelu", {"apply_b_dec_to_input": False}),
     "topk": ("topk", {}),
     "topk, decoder norms": ("topk", {"rescale_acts_by_decoder_norm": True}),
+    "abstopk": ("abstopk", {}),
+    "abstopk, decoder norms": ("abstopk", {"rescale_acts_by_decoder_norm": True}),
+    "gated": ("gated", {}),
+    "gated, input as it is": ("gated", {"apply_b_dec_to_input": False}),
+    "constant norm": ("standard", {"normalize_activations": "constant_norm_rescale"}),
+    "layer norm": ("topk", {"normalize_activations": "layer_norm"}),
+    "transcoder": ("transcoder", {"d_out": 9}),
+    "transcoder, skip": ("skip_transcoder", {"d_out": 9}),
+    "transcoder, jumprelu": ("jumprelu_transcoder", {"d_out": 9}),
+    "transcoder, jumprelu, skip": ("jumprelu_skip_transcoder", {"d_out": 9}),
 }
 
 
@@ -133,9 +180,84 @@ def test_saelens_features_are_those_of_the_library(tmp_path, case, dtype):
     x = inputs()
     features = expected.encode(x).detach()
     same_features(dictionary, x, features)
-    torch.testing.assert_close(dictionary.decode(features), expected.decode(features).detach(), rtol=1e-5, atol=1e-5)
+    reconstruction = expected(x).detach()
+    torch.testing.assert_close(dictionary.decode(features, x), reconstruction, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(dictionary.reconstruct(x), reconstruction, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(dictionary.w_dec, expected.W_dec.detach(), rtol=0, atol=0)
     assert (dictionary.site, dictionary.context_length, dictionary.format) == ("layers.2", 128, "saelens")
+
+
+@pytest.mark.parametrize("case", ["constant norm", "layer norm", "transcoder, skip"])
+def test_reconstructions_that_need_the_input_ask_for_it(tmp_path, case):
+    architecture, settings = SAES[case]
+    sae(tmp_path, architecture, **settings)
+    dictionary, x = load_dictionary(tmp_path), inputs()
+    with pytest.raises(ValueError, match=r"x must be the activations that were encoded, got None: (the norm|a skip)"):
+        dictionary.decode(dictionary.encode(x))
+    with pytest.raises(ValueError, match="x must have the 257 rows of features, got 256"):
+        dictionary.decode(dictionary.encode(x), x[1:])
+
+
+def test_tokens_of_zeros_are_encoded_and_reconstructed_under_every_normalisation(tmp_path):
+    for kind in ("constant_norm_rescale", "layer_norm"):
+        sae(tmp_path / kind, "standard", normalize_activations=kind)
+        dictionary, x = load_dictionary(tmp_path / kind), torch.zeros(3, D)
+        assert dictionary.encode(x).isfinite().all()
+        torch.testing.assert_close(dictionary.reconstruct(x), x, rtol=0, atol=0)
+
+
+def test_heads_are_flat_where_the_library_wants_them_apart(tmp_path):
+    settings = {"hook": "blocks.3.attn.hook_z", "reshape_activations": "hook_z"}
+    expected = sae(tmp_path, "standard", **settings)
+    dictionary, x = load_dictionary(tmp_path), inputs()
+    heads = x.view(-1, 3, D // 3)
+    same_features(dictionary, x, expected.encode(heads))
+    torch.testing.assert_close(dictionary.reconstruct(x), expected(heads).flatten(1).detach(), rtol=1e-5, atol=1e-5)
+    assert dictionary.site == "layers.3.attention.heads"
+
+
+@pytest.mark.filterwarnings(r"ignore:\s*This SAE has non-empty model_from_pretrained_kwargs")
+def test_residual_streams_are_centred_where_the_model_was(tmp_path):
+    kwargs = {"center_writing_weights": True}
+    expected = sae(tmp_path, "standard", metadata={"model_from_pretrained_kwargs": kwargs, "prepend_bos": False})
+    dictionary, x = load_dictionary(tmp_path), inputs()
+    centred = x - x.mean(dim=1, keepdim=True)
+    assert (dictionary.centred, dictionary.bos) == (True, False)
+    same_features(dictionary, x, expected.encode(centred))
+    torch.testing.assert_close(dictionary.encode(centred), dictionary.encode(x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(dictionary.reconstruct(x), expected(centred).detach(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [None, 0.37])
+@pytest.mark.parametrize("rescaled", [False, True])
+@pytest.mark.parametrize("architecture", ["batchtopk", "matryoshka_batchtopk", "topk", "jumprelu"])
+def test_training_checkpoints_load_as_what_they_would_have_been_saved_as(tmp_path, architecture, rescaled, factor):
+    from sae_lens import SAE, TrainingSAE
+
+    extras = {} if architecture == "jumprelu" else {"k": K, "rescale_acts_by_decoder_norm": rescaled}
+    extras |= {"matryoshka_widths": [20, F]} if "matryoshka" in architecture else {}
+    norm = "none" if factor is None else "expected_average_only_in"
+    config = {"architecture": architecture, "d_in": D, "d_sae": F, "normalize_activations": norm}
+    trained = randomised(TrainingSAE.from_dict(config | extras | {"metadata": {"hook_name": None}}))
+    if "batchtopk" in architecture:
+        trained.topk_threshold.fill_(0.8)
+    trained.save_model(tmp_path / "checkpoint")
+    if factor is not None:
+        (tmp_path / "checkpoint/activation_scaler.json").write_text(json.dumps({"scaling_factor": factor}))
+        trained.fold_activation_norm_scaling_factor(factor)
+    trained.save_inference_model(tmp_path / "final")
+    expected, x = SAE.load_from_disk(tmp_path / "final"), inputs()
+    for folder in ("checkpoint", "final"):
+        dictionary = load_dictionary(tmp_path / folder)
+        same_features(dictionary, x, expected.encode(x))
+        torch.testing.assert_close(dictionary.reconstruct(x), expected(x).detach(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_factor_in_the_config_is_folded(tmp_path):
+    expected = sae(tmp_path, "standard", normalize_activations="expected_average_only_in")
+    edit_config(tmp_path / "cfg.json", {"norm_scaling_factor": 0.37})
+    expected.fold_activation_norm_scaling_factor(0.37)
+    same_features(load_dictionary(tmp_path), inputs(), expected.encode(inputs()))
 
 
 @pytest.mark.parametrize("case", SAES)

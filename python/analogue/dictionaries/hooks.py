@@ -37,7 +37,7 @@ def hook_site(hook: str, model: str = "") -> str | None:
     block, kind = int(found[1]), found[2]
     if kind == "hook_resid_pre":  # the same tensor as the output of the block before
         return f"layers.{block - 1}" if block else "layers.0.input"
-    sites = _SITES | _NORMED if re.search(r"gemma-?[23]", model.lower()) else _SITES
+    sites = _SITES | _NORMED if re.search(r"gemma-?[23](?!\w)", model.lower()) else _SITES
     return sites[kind].format(block) if kind in sites else None
 
 

@@ -33,8 +33,7 @@ def fetch(name: str, site: str | None) -> Path:
     parts = name.rstrip("/").split("/")
     repository, folder = "/".join(parts[:2]), "/".join(parts[2:])
     inside = folder or site
-    configs = [] if folder else ["config.json"]
-    allowed = [f"{inside}/*", inside, *configs, *_above(folder)] if inside else None
+    allowed = [f"{inside}/*", inside, *_configs(inside)] if inside else None
     try:
         root = Path(snapshot_download(repository, allow_patterns=allowed, ignore_patterns=None if inside else ["*/*"]))
     except Exception as error:  # the hub's client raises its own errors, and those of the network
@@ -48,7 +47,8 @@ def fetch(name: str, site: str | None) -> Path:
     return place
 
 
-def _above(folder: str) -> list[str]:
-    """Return patterns for the configs that may lie above a folder."""
-    above = Path(folder).parents if folder else ()
-    return [(parent / "config.json").as_posix() for parent in above]
+def _configs(inside: str) -> list[str]:
+    """Return where the configs of a folder or file may lie, outside of it."""
+    place = Path(inside)
+    beside = [f"{place.with_suffix('')}_cfg.json"] if place.suffix == ".pt" else []
+    return [*beside, *((above / "config.json").as_posix() for above in place.parents)]

@@ -178,7 +178,9 @@ def _input(config: Config, folder: Path, transcodes: bool) -> tuple[Normalisatio
         return _NORMALISATIONS[kind], None
     scaler = folder / "activation_scaler.json"
     if scaler.is_file():
-        return None, Config.read(scaler).number("scaling_factor")
+        held = Config.read(scaler)
+        held.refuse_flag("has_whitening")
+        return None, held.number("scaling_factor")
     if "norm_scaling_factor" in config:
         return None, config.number("norm_scaling_factor")
     raise config.unsupported(field, _FACTOR, f"none, or {scaler.name} beside it with the factor")
