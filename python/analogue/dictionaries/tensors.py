@@ -178,11 +178,17 @@ def _read_safetensors(file: Path) -> dict[str, Any]:
 
 
 def _read_numpy(file: Path) -> dict[str, Any]:
-    import numpy as np
-    import torch
+    import zipfile
 
-    with np.load(file, allow_pickle=False) as arrays:
-        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    import torch
+    from numpy.lib.format import read_array
+
+    def read(archive: zipfile.ZipFile, name: str) -> Tensor:
+        with archive.open(name) as member:
+            return torch.from_numpy(read_array(member, allow_pickle=False))
+
+    with zipfile.ZipFile(file) as archive:
+        return {name.removesuffix(".npy"): read(archive, name) for name in archive.namelist()}
 
 
 def _read_torch(file: Path) -> Any:
