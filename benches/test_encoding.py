@@ -11,7 +11,7 @@ import torch
 
 import analogue as an
 
-TOKENS, CHUNK, D, LATENTS, K = 30_000, 2500, 512, 32_768, 32
+TOKENS, CHUNK, D, LATENTS, K = 10_000, 2500, 512, 32_768, 32  # the ratio is that of 30 000
 CHILD = """
 import re, sys
 from pathlib import Path
@@ -74,11 +74,12 @@ def test_encoding_costs_little_more_than_its_product(benchmark, tmp_path, make):
     np.testing.assert_allclose(found[~other], expected.numpy()[~other], rtol=1e-4, atol=1e-5)
     assert 16 < np.diff(indptr).mean() < 64
 
-    room, product, encoded = torch.empty(CHUNK, LATENTS), 0.0, 0.0
-    for start in range(0, TOKENS, CHUNK):  # in turn, so that a busy moment of the machine meets both
+    room, products, encodings = torch.empty(CHUNK, LATENTS), [], []
+    for start in range(0, TOKENS, CHUNK):  # in turn, and the least of each: other processes have the cores too
         rows = x[start : start + CHUNK]
-        product += timed(lambda rows=rows: torch.mm(rows, dictionary.w_enc.T, out=room))[1]
-        encoded += timed(lambda rows=rows: dictionary.encode_sparse(rows))[1]
+        products.append(timed(lambda rows=rows: torch.mm(rows, dictionary.w_enc.T, out=room))[1])
+        encodings.append(timed(lambda rows=rows: dictionary.encode_sparse(rows))[1])
+    product, encoded = min(products), min(encodings)
     benchmark.pedantic(dictionary.encode_sparse, (x[:CHUNK],), rounds=1)
     benchmark.extra_info |= {"product": product, "encoded": encoded}
     print(f"\n{make.__name__}: {encoded:.2f} s, product {product:.2f} s: {encoded / product:.2f} (target 1.4)")

@@ -70,8 +70,6 @@ def gemma_scope(root, repository="gemma-scope-2b-pt-res", inside="layer_5/width_
     names = {"W_enc": a.w_enc, "W_dec": a.w_dec, "b_enc": a.b_enc, "b_dec": a.b_dec, "threshold": a.threshold}
     np.savez(ready(folder / "params.npz"), **names)
     x, factor = a.x.astype(np.float64), 1.0
-    if "transcoders" in repository:
-        x = x / np.sqrt((x**2).mean(1, keepdims=True) + 1e-6)
     if "embedding" in inside:
         x, factor = x / np.sqrt(D), np.sqrt(D)
     features = above(a.z(x), a.threshold)

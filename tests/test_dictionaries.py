@@ -331,8 +331,11 @@ def test_thresholds_kept_as_logarithms_are_exponentiated(tmp_path):
     [
         ("blocks.3.hook_resid_post", "layers.3"),
         ("blocks.3.hook_resid_pre", "layers.2"),
-        ("blocks.11.hook_mlp_out", "layers.11.mlp"),
-        ("blocks.0.hook_attn_out", "layers.0.attention"),
+        ("blocks.11.hook_mlp_out", "layers.11.mlp.written"),
+        ("blocks.0.hook_attn_out", "layers.0.attention.written"),
+        ("blocks.0.hook_resid_pre", "layers.0.input"),
+        ("blocks.4.hook_resid_mid", "layers.4.middle"),
+        ("blocks.4.mlp.hook_post", "layers.4.mlp.neurons"),
     ],
 )
 def test_transformerlens_hooks_become_module_paths(tmp_path, hook, site):
@@ -341,7 +344,13 @@ def test_transformerlens_hooks_become_module_paths(tmp_path, hook, site):
 
 
 @pytest.mark.parametrize(
-    ("name", "site"), [("model.layers.5", "layers.5"), ("model.layers.5.output", "layers.5"), ("h.2.mlp", "h.2.mlp")]
+    ("name", "site"),
+    [
+        ("model.layers.5", "layers.5"),
+        ("model.layers.5.output", "layers.5"),
+        ("h.2.mlp", "layers.2.mlp"),
+        ("model.layers.2.self_attn.o_proj.input", "layers.2.self_attn.o_proj.input"),
+    ],
 )
 def test_a_module_path_in_the_metadata_goes_before_the_hook(tmp_path, name, site):
     sae(tmp_path, "standard", hook="blocks.1.hook_mlp_in", metadata={"hf_hook_name": name})
@@ -563,8 +572,8 @@ def test_saelens_folders_of_a_repository_are_found_by_the_site_in_their_configs(
     sae(tmp_path / "res", "standard", hook="blocks.1.hook_resid_post")
     sae(tmp_path / "mlp", "standard", hook="blocks.1.hook_mlp_out")
     sae(tmp_path / "odd", "standard", hook="blocks.1.ln1.hook_scale")
-    assert load_dictionary(tmp_path, site="layers.1.mlp").path == tmp_path / "mlp"
-    with pytest.raises(ValueError, match=r"the sites there are layers.1, layers.1.mlp, odd \(no site known\)"):
+    assert load_dictionary(tmp_path, site="layers.1.mlp.written").path == tmp_path / "mlp"
+    with pytest.raises(ValueError, match=r"the sites there are layers.1, layers.1.mlp.written, odd \(no site known\)"):
         load_dictionary(tmp_path, site="layers.2")
 
 
@@ -742,17 +751,17 @@ MALFORMED_SAELENS = {
         {},
         r"metadata.model_from_pretrained_kwargs.center_writing_weights must be true or false, got 'yes'",
     ),
-    "embedding": (
+    "queries": (
         "standard",
-        {"metadata/hook_name": "hook_embed"},
+        {"metadata/hook_name": "blocks.1.attn.hook_q"},
         {},
-        r"cfg.json: metadata.hook_name is 'hook_embed', which is not supported; wanted a hook at a block",
+        r"cfg.json: metadata.hook_name is 'blocks.1.attn.hook_q', which is not supported; wanted a hook at a block",
     ),
     "inside a norm": (
         "standard",
-        {"metadata/hook_name": "blocks.1.ln2.hook_normalized"},
+        {"metadata/hook_name": "blocks.1.ln2.hook_scale"},
         {},
-        r"cfg.json: metadata.hook_name is 'blocks.1.ln2.hook_normalized', which is not supported",
+        r"cfg.json: metadata.hook_name is 'blocks.1.ln2.hook_scale', which is not supported",
     ),
     "context": (
         "standard",

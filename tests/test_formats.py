@@ -1,5 +1,7 @@
 """Checkpoint formats: against the libraries' own recorded activations, against SAELens' loaders, against formulas."""
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +12,6 @@ from safetensors.torch import load_file
 
 import checkpoints
 from analogue import FeatureActivations, load_dictionary
-from analogue.dictionaries.hooks import hook_site, module_site
 from checkpoints import WRITERS, D, F
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -47,7 +48,7 @@ def test_recorded_features_and_reconstructions_are_those_of_the_library(name, tm
     assert dictionary.site == "layers.3"
     if dictionary.format == "dictionary_learning":
         assert (dictionary.context_length, dictionary.bos) == (128, True)
-    assert dictionary.site_out == ("layers.3.mlp" if name.endswith("transcoder") else None)
+    assert dictionary.site_out == ("layers.3.mlp.written" if name.endswith("transcoder") else None)
 
 
 def test_every_class_and_nonlinearity_was_recorded():
@@ -77,10 +78,10 @@ def test_features_follow_the_formulas(case, tmp_path):
     ("case", "site", "site_out"),
     [
         ("gemma scope, residual", "layers.5", None),
-        ("gemma scope, mlp", "layers.5.post_feedforward_layernorm", None),
+        ("gemma scope, mlp", "layers.5.mlp.written", None),
         ("gemma scope, attention", "layers.5.attention.heads", None),
-        ("gemma scope, embedding", "embed_tokens", None),
-        ("gemma scope, transcoder", "layers.5.middle", "layers.5.post_feedforward_layernorm"),
+        ("gemma scope, embedding", "embed", None),
+        ("gemma scope, transcoder", "layers.5.mlp.normalized", "layers.5.mlp.written"),
     ],
 )
 def test_the_path_says_where_a_dictionary_of_gemma_scope_belongs(case, site, site_out, tmp_path):
@@ -172,43 +173,255 @@ def test_a_repository_that_is_not_there_is_said_in_one_sentence(hub):
             load_dictionary(name)
 
 
-# --- sites -----------------------------------------------------------------------------------------------------------
+# --- what is refused -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("hook", "model", "site"),
-    [
-        ("blocks.4.hook_resid_post", "", "layers.4"),
-        ("blocks.4.hook_resid_pre", "", "layers.3"),
-        ("blocks.0.hook_resid_pre", "", "layers.0.input"),
-        ("blocks.4.hook_resid_mid", "", "layers.4.middle"),
-        ("blocks.4.hook_mlp_in", "", "layers.4.middle"),
-        ("blocks.4.hook_mlp_out", "gpt2-small", "layers.4.mlp"),
-        ("blocks.4.hook_mlp_out", "google/gemma-2-2b", "layers.4.post_feedforward_layernorm"),
-        ("blocks.4.hook_attn_out", "gemma-2b", "layers.4.attention"),
-        ("blocks.4.hook_attn_out", "gemma-3-1b-it", "layers.4.post_attention_layernorm"),
-        ("blocks.4.attn.hook_z", "", "layers.4.attention.heads"),
-        ("blocks.4.mlp.hook_in", "", "layers.4.mlp.input"),
-        ("blocks.4.mlp.hook_post", "", "layers.4.mlp.neurons"),
-        ("blocks.4.ln2.hook_normalized", "", None),
-        ("hook_embed", "", None),
-        ("blocks.x.hook_resid_post", "", None),
-    ],
-)
-def test_hooks_of_transformerlens_have_sites(hook, model, site):
-    assert hook_site(hook, model) == site
+def edit(file, changes):
+    """Set fields of a JSON file, at any depth; None takes one away."""
+    config = json.loads(file.read_text())
+    for name, value in changes.items():
+        *places, last = name.split("/")
+        target = config
+        for place in places:
+            target = target[place]
+        target[last] = value
+        if value is None:
+            del target[last]
+    file.write_text(json.dumps(config))
 
 
-@pytest.mark.parametrize(
-    ("path", "site"),
-    [
-        ("model.layers.5.output", "layers.5"),
-        ("model.layers.5.self_attn.o_proj.input", "layers.5.attention.heads"),
-        ("model.language_model.layers.5.mlp.output", "layers.5.mlp"),
-        ("model.decoder.layers.5", "layers.5"),
-        ("model.decoder.final_layer_norm", "decoder.final_layer_norm"),
-        ("gpt_neox.layers.2.mlp.input", "layers.2.mlp.input"),
-    ],
-)
-def test_module_paths_lose_the_models_prefix(path, site):
-    assert module_site(path) == site
+def change(file, **changes):
+    """Set what a PyTorch file holds; None takes it away."""
+    held = torch.load(file) | changes
+    torch.save({name: value for name, value in held.items() if value is not None}, file)
+
+
+CONFIGS = {  # fixture or writer, its config, changes, words
+    "a crosscoder": (
+        "dictionary_learning/AutoEncoder",
+        {"trainer/dict_class": "CrossCoder"},
+        r"config.json: trainer.dict_class is 'CrossCoder', which is not supported; wanted AutoEncoder or",
+    ),
+    "no class": (
+        "dictionary_learning/AutoEncoder",
+        {"trainer/dict_class": None},
+        r"config.json: trainer.dict_class is missing; wanted AutoEncoder or",
+    ),
+    "another k": (
+        "dictionary_learning/AutoEncoderTopK",
+        {"trainer/k": 5},
+        r"config.json: trainer.k must be 4, as .*ae.pt holds, got 5",
+    ),
+    "wide k": (
+        "dictionary_learning/AutoEncoderTopK",
+        {"trainer/k": 21},
+        r"config.json: trainer.k must be at most dict_size, 20, got 21",
+    ),
+    "both sides": (
+        "dictionary_learning/AutoEncoder",
+        {"buffer/io": "in_and_out"},
+        r"config.json: buffer.io is 'in_and_out', which is not supported; wanted in or out",
+    ),
+    "a cross-layer transcoder": (
+        "llamascopium/relu",
+        {"sae_type": "clt"},
+        r"config.json: sae_type is 'clt', which is not supported; wanted sae",
+    ),
+    "a gate in the encoder": (
+        "llamascopium/relu",
+        {"use_glu_encoder": True},
+        r"config.json: use_glu_encoder is True, which is not supported; wanted false",
+    ),
+    "top k of a batch": (
+        "llamascopium/topk",
+        {"act_fn": "batchtopk"},
+        r"config.json: act_fn is 'batchtopk', which is not supported; wanted relu or jumprelu or topk",
+    ),
+    "norms of a batch": (
+        "llamascopium/topk",
+        {"norm_activation": "batch-wise"},
+        r"config.json: norm_activation is 'batch-wise', which is not supported; wanted dataset-wise or",
+    ),
+    "an expansion in words": (
+        "llamascopium/topk",
+        {"expansion_factor": "3"},
+        r"config.json: expansion_factor must be a positive number, got '3'",
+    ),
+    "wide top_k": (
+        "llamascopium/topk",
+        {"top_k": 19},
+        r"config.json: top_k must be at most the number of latents, 18, got 19",
+    ),
+    "a hook nobody knows": (
+        "llamascopium/topk",
+        {"hook_point_in": "blocks.3.attn.hook_q"},
+        r"config.json: hook_point_in is 'blocks.3.attn.hook_q', which is not supported; wanted a hook at a block",
+    ),
+    "no norm": (
+        "llama scope",
+        {"dataset_average_activation_norm/in": None},
+        r"hyperparams.json: dataset_average_activation_norm.in is missing; wanted a number",
+    ),
+    "a norm of zero": (
+        "llama scope",
+        {"dataset_average_activation_norm": {"in": 0, "out": 1}},
+        r"hyperparams.json: dataset_average_activation_norm.in must be a positive number, got 0",
+    ),
+    "another architecture": (
+        "gemma scope 2",
+        {"architecture": "topk"},
+        r"config.json: architecture is 'topk', which is not supported; wanted jump_relu",
+    ),
+    "a skip connection that is not there": (
+        "gemma scope 2",
+        {"affine_connection": True},
+        r"params.safetensors: tensor affine_skip_connection of shape \(6, 6\) \(d_in, d_out\) is missing",
+    ),
+    "a skip connection nobody spoke of": (
+        "gemma scope 2, affine transcoder",
+        {"affine_connection": False},
+        r"an autoencoder of Gemma Scope 2 without affine_connection has no tensor affine_skip_connection",
+    ),
+    "other widths": (
+        "hook_z",
+        {"dict_size": 21},
+        r"z.pt: tensor b_enc must have shape \(21,\) \(latents\), got \(20,\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CONFIGS)
+def test_configs_that_ask_for_something_else_are_refused_by_name(case, tmp_path):
+    source, changes, words = CONFIGS[case]
+    if source in WRITERS:
+        WRITERS[source](tmp_path)
+    else:
+        shutil.copytree(FIXTURES / source, tmp_path / "copy")
+        (tmp_path / "copy/expected.safetensors").unlink()
+    (config,) = tmp_path.rglob("*.json")
+    edit(config, changes)
+    with pytest.raises((ValueError, TypeError), match=words) as caught:
+        load_dictionary(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+TENSORS = {  # writer, what is changed in its file, words
+    "transposed": ("qwen scope", {"W_enc": torch.zeros(D, F)}, r"W_enc must have shape \(20, 6\) .* \(transposed\)"),
+    "missing": (
+        "qwen scope",
+        {"b_enc": None},
+        r"layer7.sae.pt: tensor b_enc of one dimension \(latents\) is missing; the",
+    ),
+    "no latents": ("qwen scope", {"b_enc": torch.zeros(0)}, r"b_enc must have one dimension .* not 0, got \(0,\)"),
+    "NaN": (
+        "goodfire",
+        {"decoder_linear.bias": torch.full((D,), torch.nan)},
+        r"decoder_linear.bias must be finite, got 6",
+    ),
+    "no tensor": (
+        "goodfire",
+        {"encoder_linear.bias": "zero"},
+        r"pth: encoder_linear.bias must be a tensor, got 'zero'",
+    ),
+    "a view that repeats": (
+        "goodfire",
+        {"decoder_linear.weight": torch.zeros(1).expand(D, F)},
+        r"got a view that repeats",
+    ),
+    "sparse": (
+        "goodfire",
+        {"decoder_linear.weight": torch.eye(F)[:D].to_sparse()},
+        r"SAE-l19.pth must be a whole PyTorch file",
+    ),
+    "another function": (
+        "openai",
+        {"activation": "GELU"},
+        r"8.pt: activation is 'GELU', which is not supported; wanted R",
+    ),
+    "no k": (
+        "openai",
+        {"activation_state_dict": {"postact_fn": "ReLU"}},
+        r"activation_state_dict.k must be a positive",
+    ),
+    "wide k": ("openai", {"activation_state_dict": {"k": 21}}, r"k must be at most the number of latents, 20, got 21"),
+    "either sign": (
+        "openai",
+        {"activation_state_dict": {"k": 2, "postact_fn": "Identity"}},
+        r"activation_state_dict.postact_fn is 'Identity', which is not supported; wanted ReLU",
+    ),
+    "state of another kind": (
+        "openai",
+        {"activation_state_dict": 3},
+        r"activation_state_dict must hold k and postact_fn",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TENSORS)
+def test_tensors_that_do_not_fit_are_named(case, tmp_path):
+    source, changes, words = TENSORS[case]
+    file = WRITERS[source](tmp_path).path
+    change(file, **changes)
+    with pytest.raises(ValueError, match=words) as caught:
+        load_dictionary(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_threshold_that_was_never_set_is_no_threshold(tmp_path):
+    shutil.copytree(FIXTURES / "dictionary_learning/BatchTopKSAE", tmp_path / "copy")
+    change(tmp_path / "copy/ae.pt", threshold=torch.tensor(-1.0))
+    with pytest.raises(
+        ValueError, match=r"ae.pt: threshold must be at least 0, got -1.0, which BatchTopKSAE has before"
+    ):
+        load_dictionary(tmp_path / "copy/ae.pt")
+
+
+def test_a_repository_of_qwen_scope_says_k_and_one_layer_is_picked(tmp_path):
+    file = WRITERS["qwen scope"](tmp_path).path
+    shutil.copy(file, file.with_name("layer11.sae.pt"))
+    assert load_dictionary(file.parent, site="layers.11").path.name == "layer11.sae.pt"
+    with pytest.raises(ValueError, match=r"several dictionaries; site must be one of layers.7, layers.11"):
+        load_dictionary(file.parent)
+    with pytest.raises(ValueError, match=r"site 'layers.2' is not in .*; the sites there are layers.7, layers.11"):
+        load_dictionary(file.parent, site="layers.2")
+    shutil.copy(file, tmp_path / "layer7.sae.pt")
+    with pytest.raises(ValueError, match=r"the path must name k, as in SAE-Res-Qwen3-1.7B-Base-W32K-L0_50"):
+        load_dictionary(tmp_path / "layer7.sae.pt")
+
+
+def test_files_of_torch_before_the_archive_load(tmp_path):
+    written = checkpoints.linear(tmp_path)
+    torch.save(torch.load(written.path), written.path, _use_new_zipfile_serialization=False)
+    agrees(load_dictionary(written.path), written.x, written.features, written.reconstruction)
+
+
+def test_other_peoples_files_are_passed_over(tmp_path):
+    written = checkpoints.linear(tmp_path)
+    torch.save({"state": {}, "param_groups": []}, tmp_path / "optimizer.pt")
+    (tmp_path / "notes.pt").write_bytes(b"no archive")
+    assert load_dictionary(tmp_path).path == written.path
+    with pytest.raises(
+        FileNotFoundError, match=r"optimizer.pt holds no dictionary: optimizer.pt has param_groups, state; wanted"
+    ):
+        load_dictionary(tmp_path / "optimizer.pt")
+
+
+def test_cross_layer_transcoders_are_refused_by_name(tmp_path):
+    checkpoints.save(tmp_path / "W_enc_0.safetensors", W_enc_0=np.zeros((3, 2), np.float32))
+    with pytest.raises(ValueError, match=r"W_enc_0.safetensors is of a cross-layer transcoder, which .* not supported"):
+        load_dictionary(tmp_path)
+
+
+def test_hashes_are_of_the_files_that_were_loaded(tmp_path):
+    dictionary = load_dictionary(checkpoints.gemma_scope_2(tmp_path).path)
+    again = load_dictionary(tmp_path)
+    files = {
+        name: hashlib.sha256((dictionary.path / name).read_bytes()).hexdigest()
+        for name in ("params.safetensors", "config.json")
+    }
+    assert dictionary.sha256 == files["params.safetensors"]
+    assert dictionary.files.config_sha256 == files["config.json"]
+    (dictionary.path / "config.json").write_text("{ }")
+    assert dictionary.sha256 == files["params.safetensors"]  # it was asked for before
+    with pytest.raises(ValueError, match=r"l0_small has changed since it was loaded; load it again"):
+        again.sha256  # noqa: B018

@@ -123,5 +123,4 @@ class SparseAutoencoder(Dictionary):
     def _needs_input(self) -> str | None:
         if self.w_skip is not None:
             return "a skip connection adds to the reconstruction"
-        undone = self.normalisation is not None and self.normalisation.undone
-        return "the normalisation of the input must be undone" if undone else None
+        return "the normalisation of the input must be undone" if self.normalisation is not None else None

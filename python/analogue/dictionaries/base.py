@@ -47,6 +47,11 @@ class Dictionary(ABC):
     centred : bool
         Whether the dictionary was trained on residual streams without their mean over dimensions, as
         TransformerLens makes them; then `encode` subtracts the mean, and reconstructions are without it.
+    activation : {"post", "pre"}
+        Whether features are those after the nonlinearity, or rectified pre-activations.
+    promised_l0 : float or None
+        Features a token that the checkpoint promises: its k, or what was measured in training; None when it says
+        nothing.
     files : CheckpointFiles or None
         The files it was loaded from.
     """
@@ -58,6 +63,8 @@ class Dictionary(ABC):
     context_length: int | None = None
     bos: bool | None = None
     centred: bool = False
+    activation: str = "post"
+    promised_l0: float | None = None
     files: CheckpointFiles | None = None
 
     @property

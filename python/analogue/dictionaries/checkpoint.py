@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from .. import _checks
 from ..files import read_json, sha256
+from ..hooks import hook_site, is_hook
 from .nonlinearities import Nonlinearity, ReLU
 
 T = TypeVar("T")
@@ -173,6 +174,31 @@ def fired(activation: str, nonlinearity: Nonlinearity) -> Nonlinearity:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def named_site(config: Config, field: str, *, paths: bool = False) -> str | None:
+    """Return the site of the hook that a field names, None when the field is absent.
+
+    Parameters
+    ----------
+    paths : bool
+        Whether it may also be a module path.
+
+    Raises
+    ------
+    ValueError
+        If it is neither, or a hook that has no site.
+    """
+    if (name := config.optional_text(field)) is None:
+        return None
+    place = hook_site(name)
+    if place is None and paths and not is_hook(name) and re.fullmatch(r"\w+(\.\w+)*", name):
+        place = name
+    if place is None or not (paths or is_hook(name)):
+        wanted = "a hook at a block, its MLP or its attention, such as blocks.N.hook_resid_post"
+        raise config.unsupported(field, name, f"{wanted}, or a module's path" if paths else wanted)
+    before = re.fullmatch(r"layers\.(\d+)\.input", place)  # the same tensor as the output of the block before
+    return f"layers.{int(before[1]) - 1}" if before and int(before[1]) else place
 
 
 def number_in(pattern: str, path: Path, wanted: str) -> int:

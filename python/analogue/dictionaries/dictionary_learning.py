@@ -67,6 +67,8 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
         site=place,
         context_length=context_length,
         bos=True if buffer.flag("remove_bos", default=False) else bos,
+        activation=activation,
+        promised_l0=float(k) if "TopK" in kind else None,
         files=CheckpointFiles(file, config.file, file.parent),
         w_enc=w_enc,
         b_enc=b_enc,

@@ -10,6 +10,7 @@ from .. import _checks
 from . import hub
 from .base import Dictionary
 from .formats import BY_CONTENT, FORMATS, REFUSED, Format, format_of, wanted
+from .tensors import read_tensors
 
 _Found = dict[Path, Format]
 
@@ -75,6 +76,14 @@ def _unknown(root: Path, files: list[Path]) -> FileNotFoundError | ValueError:
         for pattern, kind in REFUSED.items():
             if fnmatchcase(file.name, pattern):
                 return ValueError(f"{file} is of {kind}; that is not supported")
+    candidates = [file for file in files if file.suffix in (".pt", ".pth")]
+    if len(candidates) == 1:
+        try:
+            names = ", ".join(sorted(read_tensors(candidates[0])))
+        except ValueError as error:
+            return error
+        held = f"{candidates[0].name} has {names or 'nothing'}"
+        return FileNotFoundError(f"path {root} holds no dictionary: {held:.200}; wanted {wanted()}")
     held = ", ".join(sorted({file.name for file in files})[:6]) or "no file"
     return FileNotFoundError(f"path {root} holds no dictionary but {held}; wanted {wanted()}")
 

@@ -5,23 +5,22 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ..hooks import hook_site
 from .autoencoder import SparseAutoencoder
 from .checkpoint import CheckpointFiles, fired, number_in
-from .hooks import hook_site
-from .inputs import RootMeanSquare
 from .nonlinearities import JumpReLU
 from .tensors import Weights
 
 WEIGHTS = "params.npz"
 
-_HOOKS = {"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.hook_z", "transcoders": "hook_resid_mid"}
+_HOOKS = {"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.hook_z", "transcoders": "ln2.hook_normalized"}
 
 
 def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
     """Load ``params.npz`` (Lieberum et al. 2024): JumpReLU of ``x @ W_enc + b_enc``, with one threshold a feature.
 
     Repository and folder, as Google named them, say what it was trained on: ``gemma-scope-2b-pt-res/layer_20/...``.
-    Transcoders read the residual stream normalised without the norm's gain. Autoencoders of the embedding were
+    Transcoders read the normalised residual stream without the norm's gain. Autoencoders of the embedding were
     trained before Gemma multiplies it by ``sqrt(d)``; that factor is folded in.
 
     Parameters
@@ -48,13 +47,14 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
     if kind == "embedding":
         factor = len(b_dec) ** 0.5
         w_enc, w_dec, b_dec = w_enc / factor, w_dec * factor, b_dec * factor
-    transcodes = kind == "transcoders"
     return SparseAutoencoder(
         format="gemma-scope",
         site=place,
-        site_out=hook_site(f"blocks.{_layer(file)}.hook_mlp_out", "gemma-2") if transcodes else None,
+        site_out=hook_site(f"blocks.{_layer(file)}.hook_mlp_out") if kind == "transcoders" else None,
         context_length=1024,
         bos=True,
+        activation=activation,
+        promised_l0=_l0(file),
         files=CheckpointFiles(file, None, file.parent),
         w_enc=w_enc,
         b_enc=b_enc,
@@ -62,7 +62,6 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
         w_dec=w_dec,
         b_dec=b_dec,
         nonlinearity=fired(activation, JumpReLU(threshold)),
-        normalisation=RootMeanSquare(epsilon=1e-6) if transcodes else None,
     )
 
 
@@ -80,7 +79,12 @@ def site_of(file: Path) -> str | None:
         raise ValueError(
             f"{file}: the path must name a repository such as gemma-scope-2b-pt-res ({named}), or site be given"
         )
-    return "embed_tokens" if kind == "embedding" else hook_site(f"blocks.{_layer(file)}.{_HOOKS[kind]}", "gemma-2")
+    return hook_site("hook_embed" if kind == "embedding" else f"blocks.{_layer(file)}.{_HOOKS[kind]}")
+
+
+def _l0(file: Path) -> float | None:
+    found = re.fullmatch(r"average_l0_(\d+)", file.absolute().parent.name)
+    return float(found[1]) if found else None
 
 
 def _layer(file: Path) -> int:

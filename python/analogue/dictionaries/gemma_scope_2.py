@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .autoencoder import SparseAutoencoder
-from .checkpoint import CheckpointFiles, Config, fired
-from .hooks import module_site
+from .checkpoint import CheckpointFiles, Config, fired, named_site
 from .nonlinearities import JumpReLU
 from .tensors import Weights
 
@@ -33,7 +32,7 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
     config = Config.read(file.parent / "config.json")
     config.choice("architecture", ("jump_relu",))
     skips = config.flag("affine_connection", default=False)
-    place, place_out = site or site_of(file), config.optional_text("hf_hook_point_out")
+    place, place_out = site or site_of(file), named_site(config, "hf_hook_point_out", paths=True)
 
     weights = Weights(file)
     w_enc, b_enc, w_dec, b_dec = weights.affine(("w_enc", "b_enc", "w_dec", "b_dec"), encoder="columns", decoder="rows")
@@ -44,9 +43,10 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
     return SparseAutoencoder(
         format="gemma-scope-2",
         site=place,
-        site_out=module_site(place_out) if place_out else None,
+        site_out=place_out,
         context_length=1024,
         bos=True,
+        activation=activation,
         files=CheckpointFiles(file, config.file, file.parent),
         w_enc=w_enc,
         b_enc=b_enc,
@@ -60,5 +60,4 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
 
 def site_of(file: Path) -> str | None:
     """Return the site that the config names, None when it names none."""
-    path = Config.read(file.parent / "config.json").optional_text("hf_hook_point_in")
-    return None if path is None else module_site(path)
+    return named_site(Config.read(file.parent / "config.json"), "hf_hook_point_in", paths=True)

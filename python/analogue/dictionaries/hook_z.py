@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .autoencoder import SparseAutoencoder
-from .checkpoint import CheckpointFiles, Config, fired
-from .hooks import hook_site
+from .checkpoint import CheckpointFiles, Config, fired, named_site
 from .nonlinearities import ReLU
 from .tensors import Weights
 
@@ -43,6 +42,7 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
         site=site or site_of(file),
         context_length=128,
         bos=True,
+        activation=activation,
         files=CheckpointFiles(file, config.file, file),
         w_enc=w_enc,
         b_enc=b_enc,
@@ -61,9 +61,4 @@ def site_of(file: Path) -> str | None:
     ValueError
         If the hook is at no module's input or output.
     """
-    config = Config.read(config_of(file))
-    if (hook := config.optional_text("act_name")) is None:
-        return None
-    if (place := hook_site(hook)) is None:
-        raise config.unsupported("act_name", hook, "a hook such as blocks.N.attn.hook_z")
-    return place
+    return named_site(Config.read(config_of(file)), "act_name")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
 class Normalisation(Protocol):
     """What is done to activations (n, d) before encoding, and undone to their reconstruction."""
-
-    undone: ClassVar[bool]
 
     def apply(self, x: Tensor) -> Tensor:
         """Return normalised activations."""
@@ -24,8 +22,6 @@ class Normalisation(Protocol):
 @dataclass(frozen=True)
 class ConstantNorm:
     """Every token has length ``sqrt(d)``; a token of zeros stays zero."""
-
-    undone: ClassVar[bool] = True
 
     def apply(self, x: Tensor) -> Tensor:
         """Return normalised activations."""
@@ -45,8 +41,6 @@ class ConstantNorm:
 class LayerNorm:
     """Every token has mean 0 and standard deviation 1 (ddof 1, with 1e-5 added), as in OpenAI's autoencoders."""
 
-    undone: ClassVar[bool] = True
-
     def apply(self, x: Tensor) -> Tensor:
         """Return normalised activations."""
         centred = x - x.mean(dim=1, keepdim=True)
@@ -56,25 +50,3 @@ class LayerNorm:
         """Return a reconstruction of normalised activations in the units of the activations ``x``."""
         mean = x.mean(dim=1, keepdim=True)
         return reconstruction * (x - mean).std(dim=1, keepdim=True) + mean
-
-
-@dataclass(frozen=True)
-class RootMeanSquare:
-    """Every token is divided by its root mean square, as an RMSNorm does before its gain; never undone.
-
-    Attributes
-    ----------
-    epsilon : float
-        Added to the mean square.
-    """
-
-    epsilon: float = 1e-6
-    undone: ClassVar[bool] = False
-
-    def apply(self, x: Tensor) -> Tensor:
-        """Return normalised activations."""
-        return x * (x.square().mean(dim=1, keepdim=True) + self.epsilon).rsqrt()
-
-    def undo(self, reconstruction: Tensor, x: Tensor) -> Tensor:  # noqa: ARG002
-        """Return the reconstruction: it is of what the MLP writes, not of what it reads."""
-        return reconstruction

@@ -36,6 +36,7 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
     return SparseAutoencoder(
         format=maker,
         site=site or site_of(file),
+        activation=activation,
         files=CheckpointFiles(file, None, file),
         w_enc=w_enc,
         b_enc=b_enc,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .autoencoder import SparseAutoencoder
-from .checkpoint import CheckpointFiles, Config, fired
-from .hooks import hook_site
+from .checkpoint import CheckpointFiles, Config, fired, named_site
 from .nonlinearities import JumpReLU
 from .tensors import Weights
 
@@ -52,7 +51,9 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
     s_in, s_out = (d**0.5 / norms.number(side) for side in ("in", "out"))
     by_length = config.flag("sparsity_include_decoder_norm", default=True)
     subtracted = config.flag("apply_decoder_bias_to_pre_encoder", default=False)
-    place, place_out = site or site_of(file), config.text("hook_point_out", config.text("hook_point_in", ""))
+    place = site or site_of(file)
+    hooks = [config.text(f"hook_point_{side}", "") for side in ("in", "out")]
+    place_out = named_site(config, "hook_point_out") if hooks[1] != hooks[0] else None
 
     weights = Weights(file)
     names = ("encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias")
@@ -60,13 +61,13 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
     weights.refuse_rest("an autoencoder of Llama Scope")
     w_dec, b_dec = w_dec * (s_in / s_out), b_dec / s_out
     lengths = w_dec.norm(dim=1) if by_length else w_dec.new_ones(F)
-    transcodes = place_out != config.text("hook_point_in", "")
     return SparseAutoencoder(
         format="llama-scope",
         site=place,
-        site_out=hook_site(place_out) if transcodes else None,
+        site_out=place_out,
         context_length=1024,
         bos=True,
+        activation=activation,
         files=CheckpointFiles(file, config.file, folder_of(file)),
         w_enc=w_enc,
         b_enc=b_enc / s_in,
@@ -85,9 +86,4 @@ def site_of(file: Path) -> str | None:
     ValueError
         If the hook is at no module's input or output.
     """
-    config = Config.read(folder_of(file) / "hyperparams.json")
-    if (hook := config.optional_text("hook_point_in")) is None:
-        return None
-    if (place := hook_site(hook)) is None:
-        raise config.unsupported("hook_point_in", hook, "a hook such as blocks.N.hook_resid_post")
-    return place
+    return named_site(Config.read(folder_of(file) / "hyperparams.json"), "hook_point_in")

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .autoencoder import SparseAutoencoder
-from .checkpoint import CheckpointFiles, Config, fired
-from .hooks import hook_site
+from .checkpoint import CheckpointFiles, Config, fired, named_site
 from .inputs import ConstantNorm
 from .nonlinearities import JumpReLU, Nonlinearity, ReLU, TopK
 from .tensors import Affine, Weights
@@ -57,7 +56,7 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
     d = config.integer("d_model")
     F = int(d * config.number("expansion_factor"))
     by_length = config.flag("sparsity_include_decoder_norm", default=True)
-    place, place_out = site or site_of(file), hook_site(hooks[1]) if transcodes else None
+    place, place_out = site or site_of(file), named_site(config, "hook_point_out") if transcodes else None
     k = config.integer("top_k") if kind == "topk" else 1
     if k > F:
         raise ValueError(f"{config.name('top_k')} must be at most the number of latents, {F}, got {k}")
@@ -74,6 +73,8 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
         format="llamascopium",
         site=place,
         site_out=place_out,
+        activation=activation,
+        promised_l0=float(k) if kind == "topk" else None,
         files=CheckpointFiles(file, config.file, file.parent),
         w_enc=w_enc * s_in if s_in != 1 else w_enc,
         b_enc=b_enc,
@@ -93,12 +94,7 @@ def site_of(file: Path) -> str | None:
     ValueError
         If the hook is at no module's input or output.
     """
-    config = Config.read(file.parent / "config.json")
-    if (hook := config.optional_text("hook_point_in")) is None:
-        return None
-    if (place := hook_site(hook)) is None:
-        raise config.unsupported("hook_point_in", hook, "a hook such as blocks.N.hook_resid_post")
-    return place
+    return named_site(Config.read(file.parent / "config.json"), "hook_point_in")
 
 
 def _affine(weights: Weights, config: Config, F: int, d: int) -> Affine:

@@ -35,6 +35,7 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
         format="mwhanna",
         site=site or place,
         site_out=place.removesuffix(".input"),
+        activation=activation,
         files=CheckpointFiles(file, None, file),
         w_enc=w_enc,
         b_enc=b_enc,

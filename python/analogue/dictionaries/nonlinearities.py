@@ -147,8 +147,14 @@ def gated(w_enc: Tensor, r_mag: Tensor, b_mag: Tensor, b_gate: Tensor) -> tuple[
 
 def nonzeros(z: Tensor, fires: Tensor) -> Codes:
     """Return the entries of ``z`` where ``fires`` is true."""
-    rows, ids = fires.nonzero(as_tuple=True)
-    return rows.bincount(minlength=len(z)), ids, z[rows, ids]
+    import numpy as np
+    import torch
+
+    n, F = z.shape
+    on_cpu = z.device.type == "cpu"  # there NumPy's is several times as fast
+    flat = torch.from_numpy(np.flatnonzero(fires.numpy())) if on_cpu else fires.reshape(-1).nonzero().squeeze(1)
+    borders = torch.arange(0, (n + 1) * F, F, device=z.device)
+    return torch.searchsorted(flat, borders).diff(), flat % F, z.reshape(-1)[flat]
 
 
 def _chosen(ids: Tensor, values: Tensor) -> Codes:

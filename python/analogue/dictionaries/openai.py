@@ -56,6 +56,8 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
         format="openai",
         site=site or site_of(file),
         context_length=64,
+        activation=activation,
+        promised_l0=float(nonlinearity.k) if isinstance(nonlinearity, TopK) else None,
         files=CheckpointFiles(file, None, file),
         w_enc=w_enc,
         b_enc=b_enc,

@@ -36,6 +36,8 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
     return SparseAutoencoder(
         format="qwen-scope",
         site=site or site_of(file),
+        activation=activation,
+        promised_l0=float(k),
         files=CheckpointFiles(file, None, file),
         w_enc=w_enc,
         b_enc=b_enc,

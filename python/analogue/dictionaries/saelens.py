@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .autoencoder import SparseAutoencoder
-from .checkpoint import CheckpointFiles, Config, fired
-from .hooks import hook_site, module_site
+from .checkpoint import CheckpointFiles, Config, fired, named_site
 from .inputs import ConstantNorm, LayerNorm, Normalisation
 from .nonlinearities import AbsTopK, JumpReLU, Nonlinearity, ReLU, TopK, gated, one_threshold
 from .tensors import Weights
@@ -95,6 +94,8 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
         context_length=context_length,
         bos=bos,
         centred=centred,
+        activation=activation,
+        promised_l0=float(k) if k else config.number("k") if batched and "k" in config else None,
         files=CheckpointFiles(file, config.file, file.parent),
         w_enc=w_enc,
         b_enc=b_enc,
@@ -120,14 +121,8 @@ def site_of(file: Path) -> str | None:
 
 
 def _site(about: Config, end: str) -> str | None:
-    if (path := about.optional_text(f"hf_hook_name{end}")) is not None:
-        return module_site(path)
-    if (hook := about.optional_text(f"hook_name{end}")) is None:
-        return None
-    if (place := hook_site(hook, about.text("model_name", ""))) is None:
-        wanted = "a hook at a block, its MLP or its attention, such as blocks.N.hook_resid_post"
-        raise about.unsupported(f"hook_name{end}", hook, wanted)
-    return place
+    path = f"hf_hook_name{end}"  # where both are there, this one is right
+    return named_site(about, path, paths=True) if path in about else named_site(about, f"hook_name{end}")
 
 
 def _read(file: Path) -> Config:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .autoencoder import SparseAutoencoder
 from .checkpoint import CheckpointFiles, Config, fired
-from .nonlinearities import AbsTopK, GroupMax, Nonlinearity, TopK
+from .nonlinearities import AbsTopK, GroupMax, TopK
 from .tensors import Weights
 
 WEIGHTS = "sae.safetensors"
@@ -54,6 +54,8 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
         site=site or site_of(file),
         site_out=_hookpoint(file) if transcodes else None,
         context_length=context_length,
+        activation=activation,
+        promised_l0=float(nonlinearity.groups if isinstance(nonlinearity, GroupMax) else nonlinearity.k),
         files=CheckpointFiles(file, config.file, file.parent),
         w_enc=w_enc,
         b_enc=b_enc,
@@ -78,7 +80,7 @@ def _hookpoint(file: Path) -> str | None:
     return next((part for part in reversed(parts) if not re.fullmatch(r"seed\d+", part)), None)
 
 
-def _nonlinearity(config: Config, F: int) -> Nonlinearity:
+def _nonlinearity(config: Config, F: int) -> TopK | AbsTopK | GroupMax:
     activation = config.choice("activation", ("topk", "groupmax"), default="topk")
     if (k := config.integer("k")) > F:
         raise ValueError(f"{config.name('k')} must be at most the number of latents, {F}, got {k}")
