@@ -247,6 +247,11 @@ CONFIGS = {  # fixture or writer, its config, changes, words
         {"expansion_factor": "3"},
         r"config.json: expansion_factor must be a positive number, got '3'",
     ),
+    "a boundless expansion": (
+        "llamascopium/topk",
+        {"expansion_factor": 1e308},
+        r"config.json: expansion_factor must be a positive number, got 1e\+308",
+    ),
     "wide top_k": (
         "llamascopium/topk",
         {"top_k": 19},

@@ -259,3 +259,24 @@ def test_code_in_a_file_is_never_run(kind, tmp_path):
                 load_dictionary(file)
             assert "\n" not in str(caught.value)
             assert not target.exists(), file
+
+
+@pytest.mark.parametrize("case", ["sparsify", "saelens, jumprelu", "gemma scope, residual", "goodfire", "llama scope"])
+def test_the_command_line_prints_the_sentence_and_no_traceback(case, run, tmp_path):
+    from analogue.demo import folder
+
+    (WRITTEN | WRITERS)[case](tmp_path)
+    file = next(path for path in tmp_path.rglob("*") if path.suffix in (".pth", ".npz", ".safetensors"))
+    content = file.read_bytes()
+    for damage in (
+        lambda: file.write_bytes(content[: len(content) // 2]),
+        lambda: planted("torch", file, tmp_path / "t"),
+    ):
+        file.unlink()
+        damage()
+        text = folder() / "held_out.jsonl"
+        status, out, err = run("inspect", folder() / "model_a", tmp_path, "--text", text)
+        assert (status, out) == (2, "")
+        assert "Traceback" not in err
+        assert file.name in err.replace("\n", "")
+        assert not (tmp_path / "t").exists()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +15,8 @@ from ..hooks import hook_site, is_hook
 from .nonlinearities import Nonlinearity, ReLU
 
 T = TypeVar("T")
+
+_LARGEST = 3.4028234663852886e38  # of float32, in which everything is computed
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class Config:
     def number(self, field: str) -> float:
         """Return a positive finite number."""
         value = self._get(field, None, "a number")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LARGEST:
             raise ValueError(f"{self.name(field)} must be a positive number, got {_shown(value)}")
         return float(value)
 
