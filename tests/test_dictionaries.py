@@ -279,6 +279,7 @@ OLD = {  # by architecture, and what the flat config says of it
     "topk by its function": ("topk", {"activation_fn_str": "topk", "activation_fn_kwargs": {"k": K}}),
     "topk, newer name": ("topk", {"activation_fn": "topk", "activation_fn_kwargs": {"k": K}}),
     "jumprelu": ("jumprelu", {"architecture": "jumprelu", "activation_fn_str": "relu"}),
+    "gated": ("gated", {"architecture": "gated", "activation_fn_str": "relu"}),
     "normalisation as a flag": ("standard", {"normalize_activations": False}),
     "normalisation as null": ("standard", {"normalize_activations": None}),
 }

@@ -411,7 +411,11 @@ def test_other_peoples_files_are_passed_over(tmp_path):
         load_dictionary(tmp_path / "optimizer.pt")
 
 
-def test_cross_layer_transcoders_are_refused_by_name(tmp_path):
+def test_crosscoders_and_cross_layer_transcoders_are_refused_by_name(tmp_path):
+    checkpoints.pickled(tmp_path / "crosscoder/cc_weights.pt", W_enc=np.zeros((2, 3, 4), np.float32))
+    with pytest.raises(ValueError, match=r"cc_weights.pt is of a crosscoder, which .*; that is not supported"):
+        load_dictionary(tmp_path)
+    shutil.rmtree(tmp_path / "crosscoder")
     checkpoints.save(tmp_path / "W_enc_0.safetensors", W_enc_0=np.zeros((3, 2), np.float32))
     with pytest.raises(ValueError, match=r"W_enc_0.safetensors is of a cross-layer transcoder, which .* not supported"):
         load_dictionary(tmp_path)

@@ -104,6 +104,7 @@ BY_CONTENT = tuple(
 """Formats whose files may have any name; other programs write such files too."""
 
 REFUSED = {
+    "cc_weights.pt": "a crosscoder, which reads several models or layers at once",
     "W_enc_*.safetensors": "a cross-layer transcoder, which reads one site and writes many",
     "W_dec_*.safetensors": "a cross-layer transcoder, which reads one site and writes many",
 }
