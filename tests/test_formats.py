@@ -89,6 +89,20 @@ def test_the_path_says_where_a_dictionary_of_gemma_scope_belongs(case, site, sit
     assert (dictionary.site, dictionary.site_out) == (site, site_out)
 
 
+def test_the_places_that_gemma_scope_names_are_in_its_models(tmp_path):
+    from transformers import Gemma2Config, Gemma2Model
+
+    from analogue.capture import site_width
+
+    sizes = {"hidden_size": D, "head_dim": D, "num_attention_heads": 1, "num_key_value_heads": 1}
+    model = Gemma2Model(Gemma2Config(vocab_size=50, num_hidden_layers=6, intermediate_size=9, **sizes))
+    for case in [case for case in WRITERS if case.startswith("gemma")]:
+        (tmp_path / case).mkdir()
+        dictionary = load_dictionary(WRITERS[case](tmp_path / case).path)
+        for site in filter(None, (dictionary.site, dictionary.site_out)):
+            assert site_width(model, site) == D
+
+
 def test_a_dictionary_of_gemma_scope_outside_its_repository_needs_a_site(tmp_path):
     folder = checkpoints.gemma_scope(tmp_path, "mine").path
     with pytest.raises(ValueError, match=r"the path must name a repository such as gemma-scope-2b-pt-res .* or site"):
