@@ -67,7 +67,18 @@ def sparse_coder(folder, dtype=torch.float32, d=D, **settings):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
-@pytest.mark.parametrize("settings", [{}, {"num_latents": 0, "expansion_factor": 5}, {"multi_topk": True}, {"k": 1}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"num_latents": 0, "expansion_factor": 5},
+        {"multi_topk": True},
+        {"k": 1},
+        {"activation": "groupmax"},
+        {"activation": "groupmax", "k": 1},
+        {"activation": "groupmax", "k": F},
+    ],
+)
 def test_sparsify_features_are_those_of_the_library(tmp_path, dtype, settings):
     coder = sparse_coder(tmp_path / "layers.2", dtype, **settings).float()
     dictionary = load_dictionary(tmp_path / "layers.2")
@@ -79,6 +90,31 @@ def test_sparsify_features_are_those_of_the_library(tmp_path, dtype, settings):
     torch.testing.assert_close(dictionary.decode(dictionary.encode(x)), reconstructed, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(dictionary.w_dec, coder.W_dec.detach(), rtol=0, atol=0)
     same_features(load_dictionary(tmp_path / "layers.2", activation="pre"), x, codes.pre_acts)
+
+
+@pytest.mark.parametrize("skip_connection", [False, True])
+@pytest.mark.parametrize("activation", ["topk", "groupmax"])
+def test_transcoders_of_sparsify_read_the_input_of_their_module(tmp_path, activation, skip_connection):
+    coder = sparse_coder(
+        tmp_path / "layers.2.mlp", activation=activation, transcode=True, skip_connection=skip_connection
+    )
+    dictionary, x = load_dictionary(tmp_path), inputs()
+    codes = coder.encode(x)
+    same_features(dictionary, x, torch.zeros(257, F).scatter_(1, codes.top_indices, codes.top_acts))
+    expected = coder(x, y=x).sae_out.detach()
+    torch.testing.assert_close(dictionary.reconstruct(x), expected, rtol=1e-5, atol=1e-5)
+    assert (dictionary.site, dictionary.site_out) == ("layers.2.mlp.input", "layers.2.mlp")
+    assert load_dictionary(tmp_path, site="layers.2.mlp.input").path == tmp_path / "layers.2.mlp"
+
+
+def test_signed_coders_of_2024_keep_the_largest_of_either_sign(tmp_path):
+    coder = sparse_coder(tmp_path / "layers.0")
+    edit_config(tmp_path / "layers.0" / "cfg.json", {"signed": True})
+    x = inputs()
+    z = torch.nn.functional.linear(x - coder.b_dec, coder.encoder.weight, coder.encoder.bias).detach()
+    kept = z.abs() >= z.abs().sort(dim=1).values[:, -K:][:, :1]
+    assert (z[kept] < 0).any()
+    same_features(load_dictionary(tmp_path / "layers.0"), x, z * kept)
 
 
 def test_a_token_with_fewer_positive_latents_than_k_has_fewer_entries(tmp_path):
@@ -106,7 +142,8 @@ def sae(folder, architecture, hook="blocks.3.hook_resid_pre", dtype="float32", m
     """An SAE that the library wrote, and the file's own numbers read back by the library as float32."""
     from sae_lens import SAE
 
-    extras = {"k": K} if architecture == "topk" else {}
+    extras = {"k": K} if "topk" in architecture else {}
+    extras |= {"apply_b_dec_to_input": False} if "transcoder" in architecture else {}
     about = {"hook_name": hook, "context_size": 128, "model_name": "m", "sae_lens_version": "6.54.12"} | dict(metadata)
     config = {"architecture": architecture, "d_in": D, "d_sae": F, "dtype": dtype, "metadata": about}
     written = SAE.from_dict(config | extras | settings)
@@ -121,6 +158,16 @@ SAES = {
     "jumprelu, input as it is": ("jumprelu", {"apply_b_dec_to_input": False}),
     "topk": ("topk", {}),
     "topk, decoder norms": ("topk", {"rescale_acts_by_decoder_norm": True}),
+    "abstopk": ("abstopk", {}),
+    "abstopk, decoder norms": ("abstopk", {"rescale_acts_by_decoder_norm": True}),
+    "gated": ("gated", {}),
+    "gated, input as it is": ("gated", {"apply_b_dec_to_input": False}),
+    "constant norm": ("standard", {"normalize_activations": "constant_norm_rescale"}),
+    "layer norm": ("topk", {"normalize_activations": "layer_norm"}),
+    "transcoder": ("transcoder", {"d_out": 9}),
+    "transcoder, skip": ("skip_transcoder", {"d_out": 9}),
+    "transcoder, jumprelu": ("jumprelu_transcoder", {"d_out": 9}),
+    "transcoder, jumprelu, skip": ("jumprelu_skip_transcoder", {"d_out": 9}),
 }
 
 
@@ -133,9 +180,84 @@ def test_saelens_features_are_those_of_the_library(tmp_path, case, dtype):
     x = inputs()
     features = expected.encode(x).detach()
     same_features(dictionary, x, features)
-    torch.testing.assert_close(dictionary.decode(features), expected.decode(features).detach(), rtol=1e-5, atol=1e-5)
+    reconstruction = expected(x).detach()
+    torch.testing.assert_close(dictionary.decode(features, x), reconstruction, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(dictionary.reconstruct(x), reconstruction, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(dictionary.w_dec, expected.W_dec.detach(), rtol=0, atol=0)
     assert (dictionary.site, dictionary.context_length, dictionary.format) == ("layers.2", 128, "saelens")
+
+
+@pytest.mark.parametrize("case", ["constant norm", "layer norm", "transcoder, skip"])
+def test_reconstructions_that_need_the_input_ask_for_it(tmp_path, case):
+    architecture, settings = SAES[case]
+    sae(tmp_path, architecture, **settings)
+    dictionary, x = load_dictionary(tmp_path), inputs()
+    with pytest.raises(ValueError, match=r"x must be the activations that were encoded, got None: (the norm|a skip)"):
+        dictionary.decode(dictionary.encode(x))
+    with pytest.raises(ValueError, match="x must have the 257 rows of features, got 256"):
+        dictionary.decode(dictionary.encode(x), x[1:])
+
+
+def test_tokens_of_zeros_are_encoded_and_reconstructed_under_every_normalisation(tmp_path):
+    for kind in ("constant_norm_rescale", "layer_norm"):
+        sae(tmp_path / kind, "standard", normalize_activations=kind)
+        dictionary, x = load_dictionary(tmp_path / kind), torch.zeros(3, D)
+        assert dictionary.encode(x).isfinite().all()
+        torch.testing.assert_close(dictionary.reconstruct(x), x, rtol=0, atol=0)
+
+
+def test_heads_are_flat_where_the_library_wants_them_apart(tmp_path):
+    settings = {"hook": "blocks.3.attn.hook_z", "reshape_activations": "hook_z"}
+    expected = sae(tmp_path, "standard", **settings)
+    dictionary, x = load_dictionary(tmp_path), inputs()
+    heads = x.view(-1, 3, D // 3)
+    same_features(dictionary, x, expected.encode(heads))
+    torch.testing.assert_close(dictionary.reconstruct(x), expected(heads).flatten(1).detach(), rtol=1e-5, atol=1e-5)
+    assert dictionary.site == "layers.3.attention.heads"
+
+
+@pytest.mark.filterwarnings(r"ignore:\s*This SAE has non-empty model_from_pretrained_kwargs")
+def test_residual_streams_are_centred_where_the_model_was(tmp_path):
+    kwargs = {"center_writing_weights": True}
+    expected = sae(tmp_path, "standard", metadata={"model_from_pretrained_kwargs": kwargs, "prepend_bos": False})
+    dictionary, x = load_dictionary(tmp_path), inputs()
+    centred = x - x.mean(dim=1, keepdim=True)
+    assert (dictionary.centred, dictionary.bos) == (True, False)
+    same_features(dictionary, x, expected.encode(centred))
+    torch.testing.assert_close(dictionary.encode(centred), dictionary.encode(x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(dictionary.reconstruct(x), expected(centred).detach(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [None, 0.37])
+@pytest.mark.parametrize("rescaled", [False, True])
+@pytest.mark.parametrize("architecture", ["batchtopk", "matryoshka_batchtopk", "topk", "jumprelu"])
+def test_training_checkpoints_load_as_what_they_would_have_been_saved_as(tmp_path, architecture, rescaled, factor):
+    from sae_lens import SAE, TrainingSAE
+
+    extras = {} if architecture == "jumprelu" else {"k": K, "rescale_acts_by_decoder_norm": rescaled}
+    extras |= {"matryoshka_widths": [20, F]} if "matryoshka" in architecture else {}
+    norm = "none" if factor is None else "expected_average_only_in"
+    config = {"architecture": architecture, "d_in": D, "d_sae": F, "normalize_activations": norm}
+    trained = randomised(TrainingSAE.from_dict(config | extras | {"metadata": {"hook_name": None}}))
+    if "batchtopk" in architecture:
+        trained.topk_threshold.fill_(0.8)
+    trained.save_model(tmp_path / "checkpoint")
+    if factor is not None:
+        (tmp_path / "checkpoint/activation_scaler.json").write_text(json.dumps({"scaling_factor": factor}))
+        trained.fold_activation_norm_scaling_factor(factor)
+    trained.save_inference_model(tmp_path / "final")
+    expected, x = SAE.load_from_disk(tmp_path / "final"), inputs()
+    for folder in ("checkpoint", "final"):
+        dictionary = load_dictionary(tmp_path / folder)
+        same_features(dictionary, x, expected.encode(x))
+        torch.testing.assert_close(dictionary.reconstruct(x), expected(x).detach(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_factor_in_the_config_is_folded(tmp_path):
+    expected = sae(tmp_path, "standard", normalize_activations="expected_average_only_in")
+    edit_config(tmp_path / "cfg.json", {"norm_scaling_factor": 0.37})
+    expected.fold_activation_norm_scaling_factor(0.37)
+    same_features(load_dictionary(tmp_path), inputs(), expected.encode(inputs()))
 
 
 @pytest.mark.parametrize("case", SAES)
@@ -157,6 +279,7 @@ OLD = {  # by architecture, and what the flat config says of it
     "topk by its function": ("topk", {"activation_fn_str": "topk", "activation_fn_kwargs": {"k": K}}),
     "topk, newer name": ("topk", {"activation_fn": "topk", "activation_fn_kwargs": {"k": K}}),
     "jumprelu": ("jumprelu", {"architecture": "jumprelu", "activation_fn_str": "relu"}),
+    "gated": ("gated", {"architecture": "gated", "activation_fn_str": "relu"}),
     "normalisation as a flag": ("standard", {"normalize_activations": False}),
     "normalisation as null": ("standard", {"normalize_activations": None}),
 }
@@ -209,8 +332,11 @@ def test_thresholds_kept_as_logarithms_are_exponentiated(tmp_path):
     [
         ("blocks.3.hook_resid_post", "layers.3"),
         ("blocks.3.hook_resid_pre", "layers.2"),
-        ("blocks.11.hook_mlp_out", "layers.11.mlp"),
-        ("blocks.0.hook_attn_out", "layers.0.attention"),
+        ("blocks.11.hook_mlp_out", "layers.11.mlp.written"),
+        ("blocks.0.hook_attn_out", "layers.0.attention.written"),
+        ("blocks.0.hook_resid_pre", "layers.0.input"),
+        ("blocks.4.hook_resid_mid", "layers.4.middle"),
+        ("blocks.4.mlp.hook_post", "layers.4.mlp.neurons"),
     ],
 )
 def test_transformerlens_hooks_become_module_paths(tmp_path, hook, site):
@@ -219,7 +345,13 @@ def test_transformerlens_hooks_become_module_paths(tmp_path, hook, site):
 
 
 @pytest.mark.parametrize(
-    ("name", "site"), [("model.layers.5", "layers.5"), ("model.layers.5.output", "layers.5"), ("h.2.mlp", "h.2.mlp")]
+    ("name", "site"),
+    [
+        ("model.layers.5", "layers.5"),
+        ("model.layers.5.output", "layers.5"),
+        ("h.2.mlp", "layers.2.mlp"),
+        ("model.layers.2.self_attn.o_proj.input", "layers.2.self_attn.o_proj.input"),
+    ],
 )
 def test_a_module_path_in_the_metadata_goes_before_the_hook(tmp_path, name, site):
     sae(tmp_path, "standard", hook="blocks.1.hook_mlp_in", metadata={"hf_hook_name": name})
@@ -440,22 +572,26 @@ def test_the_last_checkpoint_of_a_run_goes_before_its_best_and_seeds_are_told_ap
 def test_saelens_folders_of_a_repository_are_found_by_the_site_in_their_configs(tmp_path):
     sae(tmp_path / "res", "standard", hook="blocks.1.hook_resid_post")
     sae(tmp_path / "mlp", "standard", hook="blocks.1.hook_mlp_out")
-    sae(tmp_path / "odd", "standard", hook="blocks.1.hook_resid_mid")
-    assert load_dictionary(tmp_path, site="layers.1.mlp").path == tmp_path / "mlp"
-    with pytest.raises(ValueError, match=r"the sites there are layers.1, layers.1.mlp, odd \(no site known\)"):
+    sae(tmp_path / "odd", "standard", hook="blocks.1.ln1.hook_scale")
+    assert load_dictionary(tmp_path, site="layers.1.mlp.written").path == tmp_path / "mlp"
+    with pytest.raises(ValueError, match=r"the sites there are layers.1, layers.1.mlp.written, odd \(no site known\)"):
         load_dictionary(tmp_path, site="layers.2")
 
 
 def test_paths_without_a_checkpoint_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"path .*nowhere does not exist; wanted a folder with cfg.json"):
+    with pytest.raises(
+        FileNotFoundError, match=r"path .*nowhere does not exist; wanted a folder with sae.safetensors \(spars"
+    ):
         load_dictionary(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="holds no dictionary"):
         load_dictionary(tmp_path)
     with pytest.raises(ValueError, match="activation must be one of post, pre, got 'both'"):
         load_dictionary(tmp_path, activation="both")
     sparse_coder(tmp_path / "layers.0")
-    with pytest.raises(ValueError, match=r"sae.safetensors is a file; wanted a folder"):
-        load_dictionary(tmp_path / "layers.0" / "sae.safetensors")
+    (tmp_path / "notes.txt").write_text("no weights")
+    with pytest.raises(FileNotFoundError, match=r"notes.txt holds no dictionary but notes.txt; wanted"):
+        load_dictionary(tmp_path / "notes.txt")
+    assert load_dictionary(tmp_path / "layers.0" / "sae.safetensors").site == "layers.0"
     (tmp_path / "layers.0" / "sae_weights.safetensors").write_bytes(b"")
     with pytest.raises(ValueError, match=r"holds both sae.safetensors and sae_weights.safetensors"):
         load_dictionary(tmp_path / "layers.0")
@@ -489,14 +625,17 @@ MALFORMED_SPARSIFY = {
     "no width": ({"num_latents": 0, "expansion_factor": None}, {}, r"cfg.json: expansion_factor is missing"),
     "negative width": ({"num_latents": -1}, {}, r"cfg.json: num_latents must be at least 0, got -1"),
     "groupmax": (
-        {"activation": "groupmax"},
+        {"activation": "groupmax", "k": 8},
         {},
-        r"cfg.json: activation is 'groupmax', which is not supported; wanted topk",
+        r"cfg.json: k must divide the number of latents, 63, for groupmax, got 8",
     ),
     "odd activation": ({"activation": ["topk"]}, {}, r"cfg.json: activation is \['topk'\], which is not supported"),
-    "signed": ({"signed": True}, {}, r"cfg.json: signed is True, which is not supported; wanted false"),
-    "transcode": ({"transcode": True}, {}, r"cfg.json: transcode is True, which is not supported"),
-    "skip": ({"skip_connection": True}, {}, r"cfg.json: skip_connection is True, which is not supported"),
+    "signed": (
+        {"signed": True, "activation": "groupmax"},
+        {},
+        r"cfg.json: activation is 'groupmax with signed', which is not supported; wanted topk",
+    ),
+    "skip": ({"skip_connection": True}, {}, r"sae.safetensors: tensor W_skip of shape \(12, 12\) .* is missing"),
     "flag as text": ({"transcode": "no"}, {}, r"cfg.json: transcode must be true or false, got 'no'"),
     "W_dec missing": (
         {},
@@ -529,7 +668,11 @@ MALFORMED_SPARSIFY = {
         {"b_dec": torch.zeros(D, dtype=torch.int32)},
         r"tensor b_dec must be floating point, got torch.int32",
     ),
-    "skip tensor": ({}, {"W_skip": torch.zeros(D, D)}, r"sae.safetensors: a TopK sparse coder has no tensor W_skip"),
+    "skip tensor": (
+        {},
+        {"W_skip": torch.zeros(D, D)},
+        r"sae.safetensors: a sparse coder without skip_.* has no tensor W_skip",
+    ),
 }
 
 
@@ -558,9 +701,9 @@ def test_malformed_sparsify_checkpoints_name_file_and_field(tmp_path, case):
 MALFORMED_SAELENS = {
     "architecture": (
         "standard",
-        {"architecture": "gated"},
+        {"architecture": "temporal"},
         {},
-        r"cfg.json: architecture is 'gated', which is not supported",
+        r"cfg.json: architecture is 'temporal', which is not supported; wanted standard or gated or",
     ),
     "d_sae": ("standard", {"d_sae": None}, {}, r"cfg.json: d_sae is missing; wanted an integer"),
     "metadata": ("standard", {"metadata": [1]}, {}, r"cfg.json: metadata must be a JSON object, got \[1\]"),
@@ -579,11 +722,11 @@ MALFORMED_SAELENS = {
         {},
         r"apply_b_dec_to_input must be true or false, got 'yes'",
     ),
-    "layer_norm": (
+    "whitening": (
         "standard",
-        {"normalize_activations": "layer_norm"},
+        {"normalize_activations": "covariance_whitening"},
         {},
-        r"cfg.json: normalize_activations is 'layer_norm', which is not supported; wanted none or expected_average",
+        r"cfg.json: normalize_activations is 'covariance_whitening', which is not supported; wanted none or expected_",
     ),
     "no factor": (
         "standard",
@@ -591,35 +734,35 @@ MALFORMED_SAELENS = {
         {},
         r"cfg.json: normalize_activations is 'expected_average_only_in', .* activation_scaler.json beside it",
     ),
-    "hook_z": (
+    "shape of heads": (
         "standard",
-        {"reshape_activations": "hook_z"},
+        {"reshape_activations": "hook_q"},
         {},
-        r"cfg.json: reshape_activations is 'hook_z', which is not",
+        r"cfg.json: reshape_activations is 'hook_q', which is not supported; wanted none or hook_z",
     ),
-    "centred": (
+    "one head": (
         "standard",
-        {"metadata/model_from_pretrained_kwargs": {"center_writing_weights": True}},
+        {"metadata/hook_head_index": 3},
         {},
-        r"cfg.json: metadata.model_from_pretrained_kwargs.center_writing_weights is True, which is not supported",
+        r"cfg.json: metadata.hook_head_index is 3, which is not supported; wanted all heads",
     ),
-    "embedding": (
+    "centring as text": (
         "standard",
-        {"metadata/hook_name": "blocks.0.hook_resid_pre"},
+        {"metadata/model_from_pretrained_kwargs": {"center_writing_weights": "yes"}},
         {},
-        r"cfg.json: metadata.hook_name is 'blocks.0.hook_resid_pre \(the embedding\)', which is not supported",
+        r"metadata.model_from_pretrained_kwargs.center_writing_weights must be true or false, got 'yes'",
     ),
-    "middle": (
+    "queries": (
         "standard",
-        {"metadata/hook_name": "blocks.1.hook_resid_mid"},
+        {"metadata/hook_name": "blocks.1.attn.hook_q"},
         {},
-        r"cfg.json: metadata.hook_name is 'blocks.1.hook_resid_mid', which is not supported; wanted blocks.N",
+        r"cfg.json: metadata.hook_name is 'blocks.1.attn.hook_q', which is not supported; wanted a hook at a block",
     ),
-    "module input": (
+    "inside a norm": (
         "standard",
-        {"metadata/hf_hook_name": "model.layers.2.self_attn.o_proj.input"},
+        {"metadata/hook_name": "blocks.1.ln2.hook_scale"},
         {},
-        r"cfg.json: metadata.hf_hook_name is 'model.layers.2.self_attn.o_proj.input', which is not supported",
+        r"cfg.json: metadata.hook_name is 'blocks.1.ln2.hook_scale', which is not supported",
     ),
     "context": (
         "standard",
@@ -675,7 +818,8 @@ def test_malformed_saelens_checkpoints_name_file_and_field(tmp_path, case):
             r"activation_fn_str is 'topk', .* architecture jumprelu",
         ),
         ({"normalize_activations": True}, r"normalize_activations is 'expected_average_only_in'"),
-        ({"hook_point": "blocks.2.attn.hook_z"}, r"cfg.json: reshape_activations is 'hook_z', which is not supported"),
+        ({"hook_point": "blocks.2.attn.hook_q"}, r"cfg.json: hook_point is 'blocks.2.attn.hook_q', which is not"),
+        ({"architecture": "gated", "activation_fn_str": "topk"}, r"activation_fn_str is 'topk', .* architecture gated"),
     ],
 )
 def test_what_old_saelens_configs_ask_for_is_never_skipped(tmp_path, flat, words):

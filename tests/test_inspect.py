@@ -141,11 +141,23 @@ def test_bos_is_tried_the_other_way(sides, corpus):
     assert "with BOS" not in ways
 
 
+def test_a_dictionary_of_centred_streams_is_held_against_them(sides, corpus):
+    side, _ = sides["model_a"]
+    dictionary = side.dictionaries["layers.2"]
+    found = an.inspect(side.model, dictionary, corpus)
+    centred = an.inspect(side.model, replace(dictionary, centred=True), corpus)
+    (other,) = [reading for reading in found.others if reading.way == "mean-centred"]
+    (same,) = [reading for reading in centred.others if reading.way == "mean-centred"]
+    assert other.explained_variance == pytest.approx(same.explained_variance, abs=1e-5)
+
+
 def test_bad_input_gets_one_sentence(sides, corpus):
     side, _ = sides["model_a"]
     dictionary = side.dictionaries["layers.2"]
     with pytest.raises(TypeError, match="dictionary must be an SAE, got neurons"):
         an.inspect(side.model, neurons(128, "layers.2"), corpus)
+    with pytest.raises(ValueError, match=r"must reconstruct what it reads, got a transcoder to layers\.2\.mlp"):
+        an.inspect(side.model, replace(dictionary, site_out="layers.2.mlp"), corpus)
     with pytest.raises(ValueError, match="site must be given for a dictionary whose checkpoint does not name one"):
         an.inspect(side.model, replace(dictionary, site=None), corpus)
     with pytest.raises(ValueError, match="after the nonlinearity"):

@@ -141,7 +141,7 @@ def _feed(digest: hashlib._Hash, value: Any) -> None:
     elif dataclasses.is_dataclass(value):
         digest.update(type(value).__qualname__.encode())
         for field in dataclasses.fields(value):
-            if field.name != "path":
+            if field.name != "files":  # where it lies
                 _feed(digest, (field.name, getattr(value, field.name)))
     elif isinstance(value, Mapping):
         _feed(digest, tuple(sorted(value.items(), key=lambda item: repr(item[0]))))

@@ -167,13 +167,13 @@ def inspect_all(
 ) -> dict[str, Inspection]:
     """Inspect the dictionary of every site.
 
-    Neurons, which reconstruct whatever they read, and rectified pre-activations, which reconstruct nothing, are passed
-    over.
+    Neurons, which reconstruct whatever they read, transcoders, which reconstruct what they do not read, and rectified
+    pre-activations, which reconstruct nothing, are passed over.
     """
     return {
         site: inspect(model, dictionary, corpus, site, device=device)
         for site, dictionary in dictionaries.items()
-        if not isinstance(dictionary, Neurons) and dictionary.activation == "post"
+        if not isinstance(dictionary, Neurons) and dictionary.activation == "post" and dictionary.site_out is None
     }
 
 
@@ -184,6 +184,8 @@ def _checked_site(dictionary: Dictionary, site: str | None) -> str:
         raise TypeError("dictionary must be an SAE, got neurons, which are whatever the site gives")
     if dictionary.activation != "post":
         raise ValueError("dictionary must give features after the nonlinearity, got rectified pre-activations")
+    if dictionary.site_out is not None:
+        raise ValueError(f"dictionary must reconstruct what it reads, got a transcoder to {dictionary.site_out}")
     place = site if site is not None else dictionary.site
     if place is None:
         raise ValueError("site must be given for a dictionary whose checkpoint does not name one, got None")
@@ -207,11 +209,13 @@ def _reading(sae: Dictionary, site: str, way: str, x: Tensor) -> Reading:
     """Reconstruct rows; sums of squares are float64, so that a large common offset costs no digits."""
     import torch
 
+    if sae.centred:  # what it reconstructs
+        x = x - x.mean(dim=1, keepdim=True)
     unexplained = fired = 0.0
     for block in torch.split(x, _ROWS_AT_ONCE):
         features = sae.encode(block)
         fired += float((features != 0).sum())
-        unexplained += float((block.to(features.device) - sae.decode(features)).double().square().sum())
+        unexplained += float((block.to(features.device) - sae.decode(features, block)).double().square().sum())
     centred = x.double() - x.double().mean(dim=0)
     total = float(centred.square().sum())
     explained = 1 - unexplained / total if total > 0 else float("nan")

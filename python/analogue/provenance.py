@@ -8,7 +8,6 @@ from typing import Any
 from .aligned_corpus import AlignedCorpus
 from .corpus import Corpus
 from .dictionaries import Dictionary
-from .files import sha256
 from .sides import Side
 
 
@@ -72,11 +71,10 @@ def _model(side: Side) -> dict[str, Any]:
 
 
 def _dictionary(dictionary: Dictionary) -> dict[str, Any]:
-    config = None if dictionary.path is None else dictionary.path / "cfg.json"
     return {
         "format": dictionary.format,
         "path": None if dictionary.path is None else str(dictionary.path),
         "sha256": dictionary.sha256,
-        "config_sha256": sha256(config) if config is not None and config.is_file() else None,
+        "config_sha256": None if dictionary.files is None else dictionary.files.config_sha256,
         "n_features": dictionary.n_features,
     }

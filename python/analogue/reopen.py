@@ -121,13 +121,13 @@ def _dictionary(comparison: Comparison, side: str, site: str) -> Dictionary:
             f"the dictionary of {site} cannot be loaded again: this run does not say which folder it came from; pass it"
         )
     folder = Path(record["path"])
-    if not folder.is_dir():
+    if not folder.exists():
         raise FileNotFoundError(f"the dictionary of {site} cannot be loaded again: {folder} is gone")
     arguments = comparison.provenance.get("arguments") or {}
     dictionary = load_dictionary(folder, site=site, activation=arguments.get("activation") or "post")
     _check_same(dictionary, record, str(folder))
-    if record.get("config_sha256") is not None:
-        _check_file(folder / "cfg.json", record["config_sha256"], f"the dictionary of {site}")
+    if record.get("config_sha256") is not None and dictionary.files is not None:
+        _check_file(dictionary.files.config or folder, record["config_sha256"], f"the dictionary of {site}")
     return dictionary
 
 

@@ -3,89 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from .base import Codes, Dictionary
+from .inputs import Normalisation
+from .nonlinearities import JumpReLU as JumpReLU
+from .nonlinearities import Nonlinearity
+from .nonlinearities import ReLU as ReLU
+from .nonlinearities import TopK as TopK
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 
-class Nonlinearity(Protocol):
-    """What turns pre-activations (n, F) into features; both methods may overwrite their argument."""
-
-    def dense(self, z: Tensor) -> Tensor:
-        """Return dense features, shape (n, F)."""
-
-    def sparse(self, z: Tensor) -> Codes:
-        """Return the nonzero features."""
-
-
-@dataclass(frozen=True)
-class ReLU:
-    """``max(z, 0)``."""
-
-    def dense(self, z: Tensor) -> Tensor:
-        """Return dense features, shape (n, F)."""
-        return z.relu_()
-
-    def sparse(self, z: Tensor) -> Codes:
-        """Return the nonzero features."""
-        return nonzeros(z, z > 0)
-
-
-@dataclass(frozen=True, eq=False)
-class JumpReLU:
-    """``z`` where it is positive and above its feature's threshold, else 0 (Rajamanoharan et al. 2024, eq. 4)."""
-
-    threshold: Tensor  # (F,)
-
-    def dense(self, z: Tensor) -> Tensor:
-        """Return dense features, shape (n, F)."""
-        return z.masked_fill_(z <= self.threshold, 0).relu_()
-
-    def sparse(self, z: Tensor) -> Codes:
-        """Return the nonzero features."""
-        return nonzeros(z, z > self.threshold.clamp(min=0))
-
-    def to(self, device: torch.device | str) -> JumpReLU:
-        """Return the same nonlinearity on another device."""
-        return JumpReLU(self.threshold.to(device))
-
-
-@dataclass(frozen=True)
-class TopK:
-    """The ``k`` largest of a row, as far as they are positive, else 0 (Gao et al. 2024, section 2.3)."""
-
-    k: int
-
-    def dense(self, z: Tensor) -> Tensor:
-        """Return dense features, shape (n, F)."""
-        values, ids = z.topk(self.k, sorted=False)
-        return z.zero_().scatter_(1, ids, values.relu_())
-
-    def sparse(self, z: Tensor) -> Codes:
-        """Return the nonzero features."""
-        values, ids = z.topk(self.k, sorted=False)
-        ids, order = ids.sort(dim=1)
-        values = values.gather(1, order)
-        fires = values > 0
-        return fires.sum(dim=1), ids[fires], values[fires]
-
-
-def nonzeros(z: Tensor, fires: Tensor) -> Codes:
-    """Return the entries of ``z`` where ``fires`` is true."""
-    rows, ids = fires.nonzero(as_tuple=True)
-    return rows.bincount(minlength=len(z)), ids, z[rows, ids]
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SparseAutoencoder(Dictionary):
-    """An SAE with an affine encoder and decoder; every checkpoint format is translated to this.
+    """An SAE or transcoder with an affine encoder and decoder; every checkpoint format is translated to this.
 
-    With ``z = (x - b_pre) @ w_enc.T + b_enc``, features are ``nonlinearity(z * scale)`` and the reconstruction is
-    ``(features / scale) @ w_dec + b_dec``.
+    With ``u = normalisation(x)`` and ``z = (u - b_pre) @ w_enc.T + b_enc``, features are ``nonlinearity(z * scale)``
+    and the reconstruction is ``(features / scale) @ w_dec + b_dec``, with the normalisation undone and
+    ``x @ w_skip.T`` added where there are such. A gated encoder is a JumpReLU whose thresholds are where its gates
+    open (Rajamanoharan et al. 2024, section 3.2).
 
     Attributes
     ----------
@@ -94,10 +33,15 @@ class SparseAutoencoder(Dictionary):
     b_enc : Tensor of float32, shape (F,)
     b_pre : Tensor of float32, shape (d,), or None
         Subtracted from the activations before encoding.
-    b_dec : Tensor of float32, shape (d,)
+    w_dec : Tensor of float32, shape (F, d_out)
+    b_dec : Tensor of float32, shape (d_out,)
     nonlinearity : Nonlinearity
     scale : Tensor of float32, shape (F,), or None
         Decoder norms, where features are measured as if every decoder row had length 1.
+    normalisation : Normalisation or None
+        What is done to every token's activations first.
+    w_skip : Tensor of float32, shape (d_out, d), or None
+        A transcoder's path around its features.
     """
 
     w_dec: Tensor
@@ -107,6 +51,8 @@ class SparseAutoencoder(Dictionary):
     b_dec: Tensor
     nonlinearity: Nonlinearity
     scale: Tensor | None = None
+    normalisation: Normalisation | None = None
+    w_skip: Tensor | None = None
 
     @property
     def n_features(self) -> int:
@@ -152,18 +98,29 @@ class SparseAutoencoder(Dictionary):
             scale=None,
         )
 
-    def _pre_activations(self, x: Tensor) -> Tensor:
-        centred = x if self.b_pre is None else x - self.b_pre
-        z = self.b_enc.addmm(centred, self.w_enc.T)
+    def _pre_activations(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        import torch
+
+        given = x if self.normalisation is None else self.normalisation.apply(x)
+        centred = given if self.b_pre is None else given - self.b_pre
+        z = torch.addmm(self.b_enc, centred, self.w_enc.T, out=out)
         return z if self.scale is None else z.mul_(self.scale)
 
     def _encode(self, x: Tensor) -> Tensor:
         return self.nonlinearity.dense(self._pre_activations(x))
 
-    def _encode_sparse(self, x: Tensor) -> Codes:
-        return self.nonlinearity.sparse(self._pre_activations(x))
+    def _encode_sparse(self, x: Tensor, out: Tensor) -> Codes:
+        return self.nonlinearity.sparse(self._pre_activations(x, out))
 
-    def _decode(self, features: Tensor) -> Tensor:
+    def _decode(self, features: Tensor, x: Tensor | None) -> Tensor:
         if self.scale is not None:
             features = features / self.scale.clamp(min=1e-30)  # a decoder row of length 0 never fires
-        return self.b_dec.addmm(features, self.w_dec)
+        decoded = self.b_dec.addmm(features, self.w_dec)
+        if x is not None and self.normalisation is not None:
+            decoded = self.normalisation.undo(decoded, x)
+        return decoded if x is None or self.w_skip is None else decoded.addmm_(x, self.w_skip.T)
+
+    def _needs_input(self) -> str | None:
+        if self.w_skip is not None:
+            return "a skip connection adds to the reconstruction"
+        return "the normalisation of the input must be undone" if self.normalisation is not None else None

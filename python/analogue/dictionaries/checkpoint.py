@@ -1,20 +1,69 @@
-"""What every checkpoint format shares: a config read field by field, and tensors checked as they are taken."""
+"""What every checkpoint format shares: a config read field by field, and where a dictionary came from."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from .. import _checks
-from ..files import read_json
-from .autoencoder import Nonlinearity, ReLU
-from .base import count_nonfinite
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from ..files import read_json, sha256
+from ..hooks import hook_site, is_hook
+from .nonlinearities import Nonlinearity, ReLU
 
 T = TypeVar("T")
+
+_LARGEST = 3.4028234663852886e38  # of float32, in which everything is computed
+
+
+@dataclass(frozen=True)
+class CheckpointFiles:
+    """The files of a dictionary, hashed when somebody asks: hashing takes longer than loading.
+
+    Attributes
+    ----------
+    weights : Path
+    config : Path or None
+        None for formats that have no config.
+    path : Path
+        The folder, or the weight file where a folder holds several dictionaries.
+    """
+
+    weights: Path
+    config: Path | None
+    path: Path
+    _states: tuple[tuple[int, int], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_states", self._now())
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the weight file.
+
+        Raises
+        ------
+        ValueError
+            If the file is another than the one that was loaded.
+        """
+        return self._hash(self.weights)
+
+    @cached_property
+    def config_sha256(self) -> str | None:
+        """SHA-256 of the config, None where there is none; raises as `sha256` does."""
+        return None if self.config is None else self._hash(self.config)
+
+    def _hash(self, file: Path) -> str:
+        if self._now() != self._states:
+            raise ValueError(f"{self.path} has changed since it was loaded; load it again")
+        return sha256(file)
+
+    def _now(self) -> tuple[tuple[int, int], ...]:
+        states = [file.stat() for file in (self.weights, self.config) if file is not None]
+        return tuple((state.st_size, state.st_mtime_ns) for state in states)
 
 
 class Config:
@@ -70,18 +119,22 @@ class Config:
         """Return a positive integer, or None when the field is absent."""
         return self.integer(field) if field in self else None
 
+    def optional_flag(self, field: str) -> bool | None:
+        """Return true or false, or None when the field is absent."""
+        return self.flag(field, default=False) if field in self else None
+
     def number(self, field: str) -> float:
         """Return a positive finite number."""
         value = self._get(field, None, "a number")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LARGEST:
             raise ValueError(f"{self.name(field)} must be a positive number, got {_shown(value)}")
         return float(value)
 
     def choice(
-        self, field: str, allowed: tuple[str, ...], *, default: str, flags: tuple[str, str] | None = None
+        self, field: str, allowed: tuple[str, ...], *, default: str | None = None, flags: tuple[str, str] | None = None
     ) -> str:
         """Return one of the allowed strings and refuse others by name; ``flags``: what false and true stand for."""
-        value = self._get(field, default, "")
+        value = self._get(field, default, " or ".join(allowed))
         if flags is not None and isinstance(value, bool):
             value = flags[value]
         if value not in allowed:
@@ -114,61 +167,6 @@ class Config:
         return value
 
 
-class Weights:
-    """The tensors of a safetensors file; each is checked and made float32 when it is taken."""
-
-    def __init__(self, file: Path) -> None:
-        import safetensors
-        from safetensors.torch import load_file
-
-        self.file = file
-        try:
-            self._tensors: dict[str, Tensor] = load_file(file)
-        except safetensors.SafetensorError as error:
-            raise ValueError(f"{file} must be a whole safetensors file, got one that cannot be read: {error}") from None
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._tensors
-
-    def take(self, name: str, shape: tuple[int, ...], axes: str) -> Tensor:
-        """Return a tensor in float32; ``axes`` says in words what its shape is.
-
-        Raises
-        ------
-        ValueError
-            If it is missing, of another shape, not floating point, or holds NaN or infinities.
-        """
-        import torch
-
-        if name not in self._tensors:
-            held = ", ".join(sorted(self._tensors)) or "none"
-            raise ValueError(f"{self.file}: tensor {name} of shape {shape} ({axes}) is missing; the file holds {held}")
-        tensor = self._tensors.pop(name)
-        if tuple(tensor.shape) != shape:
-            transposed = " (transposed)" if tuple(tensor.shape) == shape[::-1] else ""
-            raise ValueError(
-                f"{self.file}: tensor {name} must have shape {shape} ({axes}), got {tuple(tensor.shape)}{transposed}"
-            )
-        if not tensor.is_floating_point():
-            raise ValueError(f"{self.file}: tensor {name} must be floating point, got {tensor.dtype}")
-        single = tensor.to(torch.float32)
-        if wrong := count_nonfinite(single):
-            raise ValueError(f"{self.file}: tensor {name} must be finite, got {wrong} NaN or infinite values")
-        return single
-
-    def take_ones(self, name: str) -> None:
-        """Accept a scaling tensor that scales nothing, refuse any other by name."""
-        scaling = self._tensors.pop(name, None)
-        if scaling is not None and not bool((scaling == 1).all()):
-            raise ValueError(f"{self.file}: tensor {name} is not all ones, which is not supported; wanted it folded in")
-
-    def refuse_rest(self, kind: str) -> None:
-        """Refuse tensors that nobody took: a checkpoint that needs them is not what its config says."""
-        if self._tensors:
-            names = ", ".join(sorted(self._tensors))
-            raise ValueError(f"{self.file}: {kind} has no tensor {names}; the config and the weights do not fit")
-
-
 def fired(activation: str, nonlinearity: Nonlinearity) -> Nonlinearity:
     """Return the nonlinearity of ``activation="post"``, or the rectification of ``"pre"``."""
     return nonlinearity if activation == "post" else ReLU()
@@ -177,3 +175,42 @@ def fired(activation: str, nonlinearity: Nonlinearity) -> Nonlinearity:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def named_site(config: Config, field: str, *, paths: bool = False) -> str | None:
+    """Return the site of the hook that a field names, None when the field is absent.
+
+    Parameters
+    ----------
+    paths : bool
+        Whether it may also be a module path.
+
+    Raises
+    ------
+    ValueError
+        If it is neither, or a hook that has no site.
+    """
+    if (name := config.optional_text(field)) is None:
+        return None
+    place = hook_site(name)
+    if place is None and paths and not is_hook(name) and re.fullmatch(r"\w+(\.\w+)*", name):
+        place = name
+    if place is None or not (paths or is_hook(name)):
+        wanted = "a hook at a block, its MLP or its attention, such as blocks.N.hook_resid_post"
+        raise config.unsupported(field, name, f"{wanted}, or a module's path" if paths else wanted)
+    before = re.fullmatch(r"layers\.(\d+)\.input", place)  # the same tensor as the output of the block before
+    return f"layers.{int(before[1]) - 1}" if before and int(before[1]) else place
+
+
+def number_in(pattern: str, path: Path, wanted: str) -> int:
+    """Return the number that a pattern finds in the nearest part of a path that has it.
+
+    Raises
+    ------
+    ValueError
+        If no part of the path has it; ``wanted`` says what it stands for and how it is written.
+    """
+    for part in reversed(path.absolute().parts):
+        if found := re.search(pattern, part):
+            return int(found[1])
+    raise ValueError(f"{path}: the path must name {wanted}")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import _checks
-from .autoencoder import nonzeros
 from .base import Codes, Dictionary, count_nonfinite
+from .nonlinearities import nonzeros
 
 if TYPE_CHECKING:
     import torch
@@ -46,10 +46,10 @@ class Neurons(Dictionary):
     def _encode(self, x: Tensor) -> Tensor:
         return x
 
-    def _encode_sparse(self, x: Tensor) -> Codes:
+    def _encode_sparse(self, x: Tensor, out: Tensor) -> Codes:  # noqa: ARG002
         return nonzeros(x, x != 0)
 
-    def _decode(self, features: Tensor) -> Tensor:
+    def _decode(self, features: Tensor, x: Tensor | None) -> Tensor:  # noqa: ARG002
         return features
 
 

@@ -1,29 +1,45 @@
-"""Checkpoints of SAELens, before and after version 6: standard, TopK and JumpReLU."""
+"""Checkpoints of SAELens, before and after version 6."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..files import sha256
-from .autoencoder import JumpReLU, Nonlinearity, ReLU, SparseAutoencoder, TopK
-from .checkpoint import Config, Weights, fired
+from .autoencoder import SparseAutoencoder
+from .checkpoint import CheckpointFiles, Config, fired, named_site
+from .inputs import ConstantNorm, LayerNorm, Normalisation
+from .nonlinearities import AbsTopK, JumpReLU, Nonlinearity, ReLU, TopK, gated, one_threshold
+from .tensors import Weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WEIGHTS = "sae_weights.safetensors"
 
-_ARCHITECTURES = ("standard", "topk", "jumprelu")
-_OLD_NAMES = {"hook_point": "hook_name", "activation_fn_str": "activation_fn"}
+_FACTOR = "expected_average_only_in"
+_NORMALISATIONS: dict[str, Normalisation] = {"constant_norm_rescale": ConstantNorm(), "layer_norm": LayerNorm()}
+_RANKED = ("topk", "abstopk")
+_BATCHED = ("batchtopk", "matryoshka_batchtopk")
+_TRANSCODERS = ("transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder")
+_ARCHITECTURES = ("standard", "gated", "jumprelu", *_RANKED, *_BATCHED, *_TRANSCODERS)
+_OLD_NAMES = {
+    "hook_point": "hook_name",
+    "hook_point_head_index": "hook_head_index",
+    "activation_fn_str": "activation_fn",
+}
 
 
-def load(folder: Path, site: str | None, activation: str) -> SparseAutoencoder:
-    """Load one folder: ``cfg.json`` and ``sae_weights.safetensors``.
+def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
+    """Load ``sae_weights.safetensors`` with the ``cfg.json`` beside it.
 
     Features follow `SAE.encode` of sae-lens 6.54. A config with a ``metadata`` object is read as version 6 writes it,
-    a flat one as versions 2 to 5 did. An input factor left in ``activation_scaler.json`` is folded into the weights.
+    a flat one as versions 2 to 5 did. An input factor that is not in the weights yet (``activation_scaler.json`` of
+    training checkpoints, or ``norm_scaling_factor`` in the config) is folded into them. Batch-TopK training
+    checkpoints get the threshold that they would have been saved with.
 
     Parameters
     ----------
-    folder : Path
+    file : Path
     site : str or None
         The site, where the caller knows better than the config.
     activation : {"post", "pre"}
@@ -33,36 +49,54 @@ def load(folder: Path, site: str | None, activation: str) -> SparseAutoencoder:
     ValueError, TypeError, FileNotFoundError
         One sentence naming the file, the field or tensor, what came and what is wanted.
     """
-    config = _read(folder)
+    config = _read(file)
     about = _about(config)
     architecture = _architecture(config)
+    transcodes = architecture in _TRANSCODERS
     d, F = config.integer("d_in"), config.integer("d_sae")
-    k = _k(config, F) if architecture == "topk" else None
-    rescaled = architecture == "topk" and config.flag("rescale_acts_by_decoder_norm", default=False)
-    subtracted = config.flag("apply_b_dec_to_input", default=True)
-    context_length = about.optional_integer("context_size")
-    factor = _input_factor(config, folder)
-    _refuse_other_inputs(config, about)
-    place = site or site_of(folder)
+    d_out = config.integer("d_out", default=d) if transcodes else d
+    k = _k(config, F) if architecture in _RANKED else 0
+    batched = architecture in _BATCHED
+    rescaled = architecture in (*_RANKED, *_BATCHED) and config.flag("rescale_acts_by_decoder_norm", default=batched)
+    subtracted = config.flag("apply_b_dec_to_input", default=not transcodes)
+    if subtracted and transcodes:
+        raise config.unsupported("apply_b_dec_to_input", True, "false for a transcoder")
+    normalisation, factor = _input(config, file.parent, transcodes)
+    config.choice("reshape_activations", ("none", "hook_z"), default="none")  # heads are flat at every site here
+    if "hook_head_index" in about:
+        raise about.unsupported(
+            "hook_head_index", about.integer("hook_head_index", minimum=0), "all heads, or no heads"
+        )
+    centred = about.section("model_from_pretrained_kwargs").flag("center_writing_weights", default=False)
+    context_length, bos = about.optional_integer("context_size"), about.optional_flag("prepend_bos")
+    place, place_out = site or site_of(file), _site(about, "_out") if transcodes else None
 
-    weights = Weights(folder / WEIGHTS)
-    b_dec = weights.take("b_dec", (d,), "d_in")
+    weights = Weights(file)
+    b_dec = weights.take("b_dec", (d_out,), "d_out" if transcodes else "d_in")
     w_enc = weights.take("W_enc", (d, F), "d_in, latents").T
-    b_enc = weights.take("b_enc", (F,), "latents")
-    w_dec = weights.take("W_dec", (F, d), "latents, d_in")
-    nonlinearity = TopK(k) if k is not None else _elementwise(weights, architecture, F)
+    w_dec = weights.take("W_dec", (F, d_out), "latents, d_out" if transcodes else "latents, d_in")
+    if factor is not None:
+        w_enc, w_dec, b_dec = w_enc * factor, w_dec / factor, b_dec / factor
+    nonlinearity: Nonlinearity
+    if architecture == "gated":
+        w_enc, b_enc, nonlinearity = _gated(weights, w_enc, F)
+    else:
+        b_enc = weights.take("b_enc", (F,), "latents")
+        nonlinearity = _nonlinearity(weights, architecture, F, k, factor if rescaled else None)
+    w_skip = weights.take("W_skip", (d_out, d), "d_out, d_in") if "skip" in architecture else None
     weights.take_ones("scaling_factor")
     weights.take_ones("finetuning_scaling_factor")
     weights.refuse_rest(f"architecture {architecture}")
-    if factor is not None:
-        w_enc, w_dec, b_dec = w_enc * factor, w_dec / factor, b_dec / factor
     return SparseAutoencoder(
         format="saelens",
         site=place,
+        site_out=place_out,
         context_length=context_length,
+        bos=bos,
+        centred=centred,
         activation=activation,
-        path=folder,
-        sha256=sha256(weights.file),
+        promised_l0=float(k) if k else config.number("k") if batched and "k" in config else None,
+        files=CheckpointFiles(file, config.file, file.parent),
         w_enc=w_enc,
         b_enc=b_enc,
         b_pre=b_dec if subtracted else None,
@@ -70,38 +104,29 @@ def load(folder: Path, site: str | None, activation: str) -> SparseAutoencoder:
         b_dec=b_dec,
         nonlinearity=fired(activation, nonlinearity),
         scale=w_dec.norm(dim=1) if rescaled else None,
+        normalisation=normalisation,
+        w_skip=w_skip,
     )
 
 
-def site_of(folder: Path) -> str | None:
-    """Return the module path of the hook that the config names, None when it names none.
+def site_of(file: Path) -> str | None:
+    """Return the site of the hook that the config names, None when it names none.
 
     Raises
     ------
     ValueError
-        If the hook is no output of a block, of an MLP or of attention.
+        If the hook is at no module's input or output.
     """
-    about = _about(_read(folder))
-    if (path := about.optional_text("hf_hook_name")) is not None:
-        if path.endswith(".input"):
-            raise about.unsupported("hf_hook_name", path, "the output of a module")
-        return re.sub(r"^(model|transformer|gpt_neox)\.|\.output$", "", path)
-    if (hook := about.optional_text("hook_name")) is None:
-        return None
-    wanted = "blocks.N.hook_resid_post, hook_resid_pre (N >= 1), hook_mlp_out or hook_attn_out"
-    found = re.fullmatch(r"blocks\.(\d+)\.hook_(resid_pre|resid_post|mlp_out|attn_out)", hook)
-    if found is None:
-        raise about.unsupported("hook_name", hook, wanted)
-    block, kind = int(found[1]), found[2]
-    if kind == "resid_pre":  # the same tensor as the output of the block before
-        if block == 0:
-            raise about.unsupported("hook_name", f"{hook} (the embedding)", wanted)
-        return f"layers.{block - 1}"
-    return f"layers.{block}" + {"resid_post": "", "mlp_out": ".mlp", "attn_out": ".attention"}[kind]
+    return _site(_about(_read(file)), "")
 
 
-def _read(folder: Path) -> Config:
-    return Config.read(folder / "cfg.json").renamed(_OLD_NAMES)
+def _site(about: Config, end: str) -> str | None:
+    path = f"hf_hook_name{end}"  # where both are there, this one is right
+    return named_site(about, path, paths=True) if path in about else named_site(about, f"hook_name{end}")
+
+
+def _read(file: Path) -> Config:
+    return Config.read(file.parent / "cfg.json").renamed(_OLD_NAMES)
 
 
 def _about(config: Config) -> Config:
@@ -113,10 +138,13 @@ def _architecture(config: Config) -> str:
     architecture = config.choice("architecture", _ARCHITECTURES, default="standard")
     if "metadata" in config:
         return architecture
-    function = config.choice("activation_fn", ("relu", "topk"), default="topk" if architecture == "topk" else "relu")
-    if (architecture, function) in (("jumprelu", "topk"), ("topk", "relu")):
+    ranked = "topk" if architecture == "topk" else "relu"
+    function = config.choice("activation_fn", ("relu", "topk"), default=ranked)
+    if function == "topk" and architecture in ("standard", "topk"):
+        return "topk"
+    if function != ranked:
         raise config.unsupported("activation_fn", function, f"one that goes with architecture {architecture}")
-    return "topk" if function == "topk" else architecture
+    return architecture
 
 
 def _k(config: Config, F: int) -> int:
@@ -127,32 +155,46 @@ def _k(config: Config, F: int) -> int:
     return k
 
 
-def _input_factor(config: Config, folder: Path) -> float | None:
-    """Return what activations are multiplied by before they are encoded, None when the weights hold it already.
+def _input(config: Config, folder: Path, transcodes: bool) -> tuple[Normalisation | None, float | None]:
+    """Return what is done to every token, and what all are multiplied by, where the weights do not hold it already.
 
     Raises
     ------
     ValueError
         If the input is normalised in another way, or by a factor that the checkpoint does not hold.
     """
-    field, factor = "normalize_activations", "expected_average_only_in"
-    if config.choice(field, ("none", factor), default="none", flags=("none", factor)) == "none":
-        return None
+    field = "normalize_activations"
+    kind = config.choice(field, ("none", _FACTOR, *_NORMALISATIONS), default="none", flags=("none", _FACTOR))
+    if kind == "none":
+        return None, None
+    if transcodes:
+        raise config.unsupported(field, kind, "none for a transcoder")
+    if kind in _NORMALISATIONS:
+        return _NORMALISATIONS[kind], None
     scaler = folder / "activation_scaler.json"
-    if not scaler.is_file():
-        raise config.unsupported(field, factor, f"none, or {scaler.name} beside it with the factor")
-    return Config.read(scaler).number("scaling_factor")
+    if scaler.is_file():
+        held = Config.read(scaler)
+        held.refuse_flag("has_whitening")
+        return None, held.number("scaling_factor")
+    if "norm_scaling_factor" in config:
+        return None, config.number("norm_scaling_factor")
+    raise config.unsupported(field, _FACTOR, f"none, or {scaler.name} beside it with the factor")
 
 
-def _refuse_other_inputs(config: Config, about: Config) -> None:
-    """Refuse inputs that are not the site's plain activations: split heads, or a residual stream made mean-free."""
-    hook = about.text("hook_name", "")
-    config.choice("reshape_activations", ("none",), default="hook_z" if "hook_z" in hook else "none")
-    about.section("model_from_pretrained_kwargs").refuse_flag("center_writing_weights")
+def _gated(weights: Weights, w_enc: Tensor, F: int) -> tuple[Tensor, Tensor, Nonlinearity]:
+    r_mag, b_mag, b_gate = (weights.take(name, (F,), "latents") for name in ("r_mag", "b_mag", "b_gate"))
+    return gated(w_enc, r_mag, b_mag, b_gate)
 
 
-def _elementwise(weights: Weights, architecture: str, F: int) -> Nonlinearity:
-    if architecture == "standard":
+def _nonlinearity(weights: Weights, architecture: str, F: int, k: int, factor: float | None) -> Nonlinearity:
+    if architecture in _BATCHED:
+        threshold = weights.scalar("topk_threshold") / (factor or 1)  # in units of the decoder norms, where rescaled
+        return one_threshold(threshold, F)
+    if architecture == "topk":
+        return TopK(k)
+    if architecture == "abstopk":
+        return AbsTopK(k)
+    if "jumprelu" not in architecture:
         return ReLU()
     if "log_threshold" in weights:  # training checkpoints
         return JumpReLU(weights.take("log_threshold", (F,), "latents").exp())
