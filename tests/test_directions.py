@@ -513,6 +513,8 @@ def test_what_directions_cannot_compare_is_one_sentence(compare, tmp_path, argum
 
 
 def test_a_space_read_back_from_a_run_has_no_dictionary():
-    space = FeatureSpace("layers.2", None, an.FeatureActivations.from_dense(np.eye(3)))
+    none = np.zeros(0, dtype=np.int64)
+    labels = an.Labels(np.zeros(4, np.int64), np.zeros(0, np.float32), [], [], [], none, none, [None] * 3)
+    space = FeatureSpace("layers.2", labels, an.FeatureActivations.from_dense(np.eye(3)))
     with pytest.raises(ValueError, match=r"the dictionary of layers\.2 was not saved with this run"):
         compare_spaces(space, space, an.Settings(by="directions", junk="off"))
