@@ -171,6 +171,19 @@ SAES = {
 }
 
 
+def test_features_a_token_are_promised_by_k_or_by_what_was_measured(tmp_path):
+    sae(tmp_path / "topk", "topk")
+    sae(tmp_path / "standard", "standard")
+    assert load_dictionary(tmp_path / "topk").promised_l0 == K
+    assert load_dictionary(tmp_path / "standard").promised_l0 is None
+    rates = torch.linspace(0.01, 0.2, F)
+    save_file({"sparsity": torch.log10(rates + 1e-10)}, tmp_path / "standard" / "sparsity.safetensors")
+    assert load_dictionary(tmp_path / "standard").promised_l0 == pytest.approx(float(rates.sum()), rel=1e-5)
+    save_file({"sparsity": torch.zeros(F + 1)}, tmp_path / "standard" / "sparsity.safetensors")
+    with pytest.raises(ValueError, match=r"sparsity\.safetensors: tensor sparsity must have shape"):
+        load_dictionary(tmp_path / "standard")
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("case", SAES)
 def test_saelens_features_are_those_of_the_library(tmp_path, case, dtype):

@@ -95,7 +95,7 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
         bos=bos,
         centred=centred,
         activation=activation,
-        promised_l0=float(k) if k else config.number("k") if batched and "k" in config else None,
+        promised_l0=_promised_l0(config, file, k, batched, F),
         files=CheckpointFiles(file, config.file, file.parent),
         w_enc=w_enc,
         b_enc=b_enc,
@@ -107,6 +107,18 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
         normalisation=normalisation,
         w_skip=w_skip,
     )
+
+
+def _promised_l0(config: Config, file: Path, k: int, batched: bool, F: int) -> float | None:
+    """Return k, or what the file beside the weights says: log10 of how often every feature fired in training."""
+    if k:
+        return float(k)
+    if batched and "k" in config:
+        return config.number("k")
+    measured = file.with_name("sparsity.safetensors")
+    if not measured.is_file():
+        return None
+    return float((10 ** Weights(measured).take("sparsity", (F,), "latents")).sum())
 
 
 def site_of(file: Path) -> str | None:
