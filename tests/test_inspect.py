@@ -151,6 +151,21 @@ def test_a_dictionary_of_centred_streams_is_held_against_them(sides, corpus):
     assert other.explained_variance == pytest.approx(same.explained_variance, abs=1e-5)
 
 
+def test_a_text_unlike_that_of_training_is_noted(sides, corpus):
+    side, _ = sides["model_a"]
+    dictionary = side.dictionaries["layers.2"]
+    assert an.inspect(side.model, dictionary, corpus).notes == ()
+    told = replace(dictionary, bos=True, context_length=64)
+    found = an.inspect(side.model, told, corpus)
+    assert found.notes == (
+        "by the checkpoint texts began with BOS in training, and here they do not",
+        "blocks have 128 tokens, where training had 64 by the checkpoint",
+    )
+    assert found.ok
+    assert found.notes[0] in str(found)
+    assert an.inspect(side.model, told, replace(corpus, prefix=(0,), context_length=64)).notes == ()
+
+
 def test_bad_input_gets_one_sentence(sides, corpus):
     side, _ = sides["model_a"]
     dictionary = side.dictionaries["layers.2"]

@@ -72,6 +72,8 @@ class Inspection:
         without BOS; those of the dictionary's width. Best first.
     problems : tuple of str
         A sentence for everything that seems wrong; none when nothing does.
+    notes : tuple of str
+        Where the text differs from what the checkpoint says of its training: BOS, and a longer context.
     """
 
     site: str
@@ -80,6 +82,7 @@ class Inspection:
     reading: Reading
     others: tuple[Reading, ...]
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -89,11 +92,17 @@ class Inspection:
     def __str__(self) -> str:
         promised = "" if self.promised_l0 is None else f" ({self.promised_l0:g} promised)"
         verdict = self.problems or ("nothing that was tried explains clearly more",)
-        return "\n".join([f"{self.reading}{promised}", *(f"  {reading}" for reading in self.others), *verdict])
+        return "\n".join(
+            [f"{self.reading}{promised}", *(f"  {reading}" for reading in self.others), *verdict, *self.notes]
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON values."""
-        return asdict(self) | {"others": [asdict(reading) for reading in self.others], "problems": list(self.problems)}
+        return asdict(self) | {
+            "others": [asdict(reading) for reading in self.others],
+            "problems": list(self.problems),
+            "notes": list(self.notes),
+        }
 
 
 def inspect(
@@ -159,7 +168,8 @@ def inspect(
         others.append(_reading(sae, place, way, moved[part]))
     ranked = tuple(sorted(others, key=lambda other: -other.explained_variance))
     problems = tuple(_problems(reading, paired, ranked[0], sae.promised_l0))
-    return Inspection(place, len(asked), sae.promised_l0, reading, ranked, problems)
+    notes = tuple(_notes(model, sae, corpus))
+    return Inspection(place, len(asked), sae.promised_l0, reading, ranked, problems, notes)
 
 
 def inspect_all(
@@ -229,6 +239,17 @@ def _with_and_without_bos(model: PreTrainedModel, corpus: Corpus) -> Iterator[tu
         yield "without BOS", replace(corpus, prefix=(), cuts=None)
     elif isinstance(bos, int) and corpus.context_length > 2 + len(corpus.suffix):
         yield "with BOS", replace(corpus, prefix=(bos,), cuts=None)
+
+
+def _notes(model: PreTrainedModel, sae: Dictionary, corpus: Corpus) -> Iterator[str]:
+    """Say where the text is not as the checkpoint says it was in training."""
+    bos = getattr(model.config.get_text_config(), "bos_token_id", None)
+    begins = bool(corpus.prefix) and corpus.prefix[0] == bos
+    if sae.bos is not None and sae.bos != begins:
+        said, here = ("began with BOS", "do not") if sae.bos else ("did not begin with BOS", "do")
+        yield f"by the checkpoint texts {said} in training, and here they {here}"
+    if sae.context_length is not None and corpus.context_length > sae.context_length:
+        yield f"blocks have {corpus.context_length} tokens, where training had {sae.context_length} by the checkpoint"
 
 
 def _problems(reading: Reading, paired: Reading, best: Reading, promised: float | None) -> Iterator[str]:
