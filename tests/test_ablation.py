@@ -131,7 +131,7 @@ def test_bad_arguments(cell):
 
 
 def test_the_command(run, cell, demo, tmp_path):
-    small = an.Grid({("layers.2", "layers.3"): cell}, demo.control, demo.provenance)
+    small = an.Grid({("layers.2", "layers.3"): cell}, demo.controls, demo.provenance)
     small.save(tmp_path / "grid", activations=False)
     files = [tmp_path / "filters.parquet", tmp_path / "filters.json"]
     options = ["--measures", "cka", "--draws", 5, "--out", files[0], "--out", files[1]]

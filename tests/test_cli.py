@@ -645,7 +645,7 @@ def test_a_run_read_back_is_never_scored_on_other_rows(run, tmp_path):
     spaces = analogue.load_comparison(tmp_path / "run").spaces
     with pytest.raises(ValueError, match=r"decoder directions of layers\.2 were not saved with this run"):
         compare_spaces(spaces["a"], spaces["b"])
-    with pytest.raises(ValueError, match=r"must be of format analogue\.grid/2"):
+    with pytest.raises(ValueError, match=r"must be of format analogue\.grid/3"):
         analogue.Grid.load(tmp_path / "run")
 
 
