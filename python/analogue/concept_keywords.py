@@ -12,7 +12,7 @@ from . import _checks
 from .concept import Concept
 from .concepts import Concepts
 from .keywords import KeywordHits, Where, keyword_hits
-from .labels import Labels
+from .labels import Labels, check_covers
 from .pairs import Pairs
 
 if TYPE_CHECKING:
@@ -44,13 +44,13 @@ def keyword_table(
     Raises
     ------
     TypeError, ValueError
-        If an argument is something else, or a pair has a feature that the labels do not.
+        If an argument is something else, or the labels are of another dictionary than the pairs.
     """
     import pyarrow as pa
 
     concepts = _concepts(concept)
-    a, b = (_incidence(labels, concepts, where) for labels in (labels_a, labels_b))
-    in_a, in_b = _sides(pairs, a, b)
+    a, b = _sides(pairs, labels_a, labels_b, concepts, where)
+    in_a, in_b = a[pairs.feature_a], b[pairs.feature_b]
     names, words = _words(concepts)
     return pa.table(
         {
@@ -117,7 +117,8 @@ def same_keyword(
     if not isinstance(concept, Concept):
         raise TypeError(f"concept must be a Concept, got {type(concept).__name__}")
     concepts = Concepts((concept,))
-    in_a, in_b = _sides(pairs, *(_incidence(labels, concepts, where) for labels in (labels_a, labels_b)))
+    a, b = _sides(pairs, labels_a, labels_b, concepts, where)
+    in_a, in_b = a[pairs.feature_a], b[pairs.feature_b]
     has_a, has_b = (np.diff(side.indptr) > 0 for side in (in_a, in_b))
     same = in_a.multiply(in_b).sum(axis=1) > 0
     rows = np.flatnonzero((has_a | has_b) & ~same)
@@ -261,16 +262,15 @@ def _incidence(labels: Labels, concepts: Concepts, where: Where) -> Any:
     return csr_array((np.ones(len(hits), np.int64), (hits.feature, _place(hits, concepts))), shape=shape)
 
 
-def _sides(pairs: Pairs, a: Any, b: Any) -> tuple[Any, Any]:
-    """Return the rows of the two features of every pair."""
+def _sides(pairs: Pairs, labels_a: Labels, labels_b: Labels, concepts: Concepts, where: Where) -> tuple[Any, Any]:
+    """Return `_incidence` of both sides, whose labels must be those of the pairs."""
     if not isinstance(pairs, Pairs):
         raise TypeError(f"pairs must be Pairs, got {type(pairs).__name__}")
-    for side, features, labels in (("a", pairs.feature_a, a), ("b", pairs.feature_b, b)):
-        if len(features) and features.max() >= labels.shape[0]:
-            raise ValueError(
-                f"labels_{side} must have all features of the pairs, got {labels.shape[0]} and feature {features.max()}"
-            )
-    return a[pairs.feature_a], b[pairs.feature_b]
+    labels = {"a": labels_a, "b": labels_b}
+    a, b = (
+        _incidence(check_covers(f"labels_{side}", own, pairs, side), concepts, where) for side, own in labels.items()
+    )
+    return a, b
 
 
 def _lists(rows: Any, values: Any) -> pyarrow.Array:
