@@ -1,7 +1,9 @@
 """`analogue concepts` and reopening, on real runs of the embedded pair: what is printed, written and refused."""
 
+import contextlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -19,18 +21,22 @@ QUICK = ("--where", "window", "--draws", "9", "--controls", "none")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A run with SAEs, as the command line leaves it."""
-    return compared(tmp_path_factory.mktemp("made") / "run", SAES, tokens=12000)
+    """A run with SAEs, as the command line leaves it where all paths are relative to the working directory."""
+    out = tmp_path_factory.mktemp("made") / "run"
+    with contextlib.chdir(folder()):
+        return compared(out, SAES, tokens=12000, start=folder())
 
 
-def compared(out, sites, tokens=3000):
+def compared(out, sites, tokens=3000, start=None):
     import sys
     from unittest.mock import patch
 
     from analogue.cli import main
 
+    parts = ("analogue", *MODELS, *sites, *FEW, "--max-tokens", tokens, "--out", out, "--json")
     arguments = [
-        str(part) for part in ("analogue", *MODELS, *sites, *FEW, "--max-tokens", tokens, "--out", out, "--json")
+        str(part.relative_to(start) if start is not None and isinstance(part, Path) and part != out else part)
+        for part in parts
     ]
     with patch.object(sys, "argv", arguments), pytest.raises(SystemExit) as stop:
         main()
@@ -208,9 +214,10 @@ def moved(made, tmp_path):
     shutil.copytree(made, tmp_path / "run")
     for name in ("model_a", "model_b", "sae_a", "sae_b"):
         shutil.copytree(folder() / name, tmp_path / name)
-    shutil.copy(TEXT, tmp_path / "text.jsonl")
+    shutil.copy(TEXT, tmp_path / TEXT.name)
     path = tmp_path / "run" / "manifest.json"
-    manifest = path.read_text().replace(str(TEXT), str(tmp_path / "text.jsonl"))
+    manifest = path.read_text()
+    assert manifest.count(str(folder())) == 1  # where the relative paths start
     path.write_text(manifest.replace(str(folder()), str(tmp_path)))
     return tmp_path
 
@@ -223,8 +230,12 @@ def test_what_is_gone_is_said(run, moved):
     assert f"the dictionary of layers.4 cannot be loaded again: {moved / 'sae_b' / 'layers.4'} is gone" in error
     comparison = an.load_comparison(moved / "run")
     an.reopen_corpus(comparison)
-    (moved / "text.jsonl").unlink()
-    with pytest.raises(FileNotFoundError, match=r"the text cannot be loaded again: .*text\.jsonl is gone"):
+    comparison.provenance["directory"] = "elsewhere"
+    with contextlib.chdir(moved):  # moved together: found from here
+        an.reopen_corpus(comparison)
+    comparison.provenance["directory"] = str(moved)
+    (moved / TEXT.name).unlink()
+    with pytest.raises(FileNotFoundError, match=r"the text cannot be loaded again: .*held_out\.jsonl is gone"):
         an.reopen_corpus(comparison)
 
 
@@ -234,9 +245,9 @@ def test_what_is_changed_is_refused(run, moved):
     status, _, error = run("concepts", moved / "run", "--concepts", "months")
     assert (status, "must be the dictionary that this run was made with, but its SHA-256 differs" in error) == (2, True)
     comparison = an.load_comparison(moved / "run")
-    with open(moved / "text.jsonl", "a") as text:
+    with open(moved / TEXT.name, "a") as text:
         text.write('{"text": "one more"}\n')
-    with pytest.raises(ValueError, match=r"the text must be that of the run, but the SHA-256 of .*text\.jsonl differs"):
+    with pytest.raises(ValueError, match=r"the text must be that of the run, but the SHA-256 of .*held_out\.jsonl differs"):
         an.reopen_corpus(comparison)
 
 
