@@ -126,6 +126,10 @@ def test_explain_coverage_and_suggest(run, made):
     assert "time, no feature:" in " ".join(printed.split())
     (said,) = json.loads(run(*view, "--coverage", "--json")[1])
     assert said["words"] == an.Concepts.load("time").coverage(*comparison.labels).to_pylist()
+    status, printed, _ = run(*view, "--keywords", "--approach", "best-partner", "--side", "either")
+    assert (status, "time, several features of one word:" in " ".join(printed.split())) == (0, True)
+    (said,) = json.loads(run(*view, "--keywords", "--json", "--max-per-keyword", "2")[1])
+    assert said["words"] == an.concept_keywords(comparison, an.Concepts.load("time"), max_per_keyword=2).to_pylist()
     assert run(*view, "--suggest", "3")[0] == 0
     (said,) = json.loads(run(*view, "--suggest", "3", "--json")[1])
     assert said["words"]["b"] == an.Concepts.load("time").suggest(comparison.labels[1], 3).to_pylist()
@@ -147,6 +151,10 @@ def test_explain_coverage_and_suggest(run, made):
         (("--explain", "99999"), "feature must be below 2048"),
         (("--explain", "3", "--side", "both"), "side must be a or b with explain, got 'both'"),
         (("--coverage", "--suggest", "3"), "give one of them"),
+        (("--keywords", "--where", "line"), "where must be one of"),
+        (("--keywords", "--max-per-keyword", "0"), "max_per_keyword must be at least 1, got 0"),
+        (("--keywords", "--approach", "third"), "approach must be one of both-sides, best-partner, got 'third'"),
+        (("--specificity", "--out", "x"), "out goes with scores"),
         (("--coverage", "--out", "x"), "out goes with scores"),
     ],
 )
@@ -166,6 +174,30 @@ def test_nothing_is_written_into_the_run_or_over_other_files(run, made, tmp_path
     status, _, error = run("concepts", made, "--concepts", "months", *QUICK, "--out", tmp_path, "--overwrite")
     assert (status, "holds more than the files of concepts" in error) == (2, True)
     assert (tmp_path / "thesis.txt").read_text() == "years"
+
+
+def test_specificity_reads_the_text_again_and_names_lost_words_once(run, made, tmp_path):
+    (tmp_path / "mine.toml").write_text('name = "mine"\nwords = ["the", "ZEBRA\u0301X"]\n', encoding="utf-8")
+    view = ("concepts", made, "--concepts", "time,mine", "--files", tmp_path / "mine.toml", "--specificity")
+    status, printed, error = run(*view)
+    assert status == 0
+    assert "lies on words of its concept" in " ".join(printed.split())
+    comparison = an.load_comparison(made)
+    corpus, tokenizer = an.reopen_corpus(comparison)
+    concepts = an.Concepts.load("time", "mine", files=tmp_path / "mine.toml")
+    lost = concepts.unproducible(tokenizer)
+    assert error.count("no token sequence") == len(lost)
+    said = json.loads(run(*view, "--json")[1])
+    assert [site["site"] for site in said] == ["A layers.2", "B layers.4"]
+    acts, labels = comparison.spaces["b"].activations, comparison.labels[1]
+    shares = concepts.specificity(acts, corpus)["mine"][concepts.features(labels)["mine"]]
+    assert said[1]["concepts"][1] == {
+        "concept": "mine",
+        "side": "b",
+        "features": len(shares),
+        "mean": pytest.approx(shares.mean()),
+        "median": pytest.approx(np.median(shares)),
+    }
 
 
 # What a run was made of
@@ -247,7 +279,9 @@ def test_what_is_changed_is_refused(run, moved):
     comparison = an.load_comparison(moved / "run")
     with open(moved / TEXT.name, "a") as text:
         text.write('{"text": "one more"}\n')
-    with pytest.raises(ValueError, match=r"the text must be that of the run, but the SHA-256 of .*held_out\.jsonl differs"):
+    with pytest.raises(
+        ValueError, match=r"the text must be that of the run, but the SHA-256 of .*held_out\.jsonl differs"
+    ):
         an.reopen_corpus(comparison)
 
 

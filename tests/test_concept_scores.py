@@ -13,11 +13,12 @@ import analogue as an
 import trials
 import worlds
 from analogue.compare import compare_spaces
-from analogue.concept_comparison import QUESTIONS, STAGES, concept_schema
+from analogue.concept_comparison import QUESTIONS, STAGES
 from analogue.concept_nulls import beside
 from analogue.labels import Labels
 from analogue.nulls import sibling_groups
 from analogue.pairs import Pairs
+from analogue.report.concepts import concept_schema, concept_tables
 from analogue.spaces import FeatureSpace
 
 MEASURES = ("rsa", "cka")
@@ -210,6 +211,38 @@ def test_controls_have_roles_and_sizes(scores, comparison, sides):
     assert "low with removed words" not in names
     assert [result.role for result in scores if result.role == "with removed"] == ["with removed"]
     assert scores["control: unrelated"].role == "control"
+
+
+def test_words_are_counted_over_the_pairs_of_the_concept(scores, comparison):
+    for concept in CONCEPTS:
+        result = scores[concept.name]
+        for stage in STAGES:
+            own = getattr(result, stage)
+            expected = an.same_keyword(own.pairs, *comparison.labels, concept)
+            found = own.same_keyword
+            assert (found.pairs, found.both, found.same) == (expected.pairs, expected.both, expected.same)
+            assert found.disagreeing.to_pylist() == expected.disagreeing.to_pylist()
+        table = an.keyword_table(result.after.pairs, *comparison.labels, concept).to_pylist()
+        assert result.keywords.to_pylist() == table
+        assert result.words_with_features("a") == [row["word"] for row in table if row["features_a"]]
+    assert scores["high"].after.same_keyword.same > 0
+    assert scores["control: pooled"].keywords is scores["control: pooled"].after.same_keyword is None
+    every = [row for concept in CONCEPTS for row in scores[concept.name].keywords.to_pylist()]
+    assert an.concept_keywords(comparison, CONCEPTS).to_pylist() == every
+    few = an.concept_keywords(comparison, HIGH, approach="best-partner", max_per_keyword=1).to_pylist()
+    assert max(row[f"features_{side}"] for row in few for side in "ab") == 1
+
+
+def test_controls_that_cannot_be_drawn_are_named(comparison):
+    every = an.Concept("every", tuple(WORD))
+    found = an.compare_concepts(comparison, every, controls=("pooled", "random-keywords"), draws=1)
+    assert [result.name for result in found] == ["every"]
+    assert found.settings["left_out"] == {
+        "random-keywords": "no feature of B fires on a word that no concept has",
+        "pooled": "there is one concept alone",
+    }
+    said = next(concept_tables(found)).caption
+    assert "random-keywords: left out, no feature of B fires on a word that no concept has" in said
 
 
 def test_a_dropped_word_leaves_what_the_other_words_have(scores, comparison):
