@@ -24,7 +24,7 @@ def made(tmp_path_factory):
     """A run with SAEs, as the command line leaves it where all paths are relative to the working directory."""
     out = tmp_path_factory.mktemp("made") / "run"
     with contextlib.chdir(folder()):
-        return compared(out, SAES, tokens=12000, start=folder())
+        return compared(out, SAES, tokens=8000, start=folder())
 
 
 def compared(out, sites, tokens=3000, start=None):
@@ -101,16 +101,23 @@ def test_concepts_of_ones_own_and_dropped_words(run, made, tmp_path):
 
 
 def test_every_cell_of_a_grid_and_its_control(run, demo, tmp_path):
-    demo.save(tmp_path / "grid")
+    cells = {sites: demo.cells[sites] for sites in (("layers.2", "layers.3"), ("layers.2", "layers.4"))}
+    an.Grid(cells, demo.control, demo.provenance).save(tmp_path / "grid")
     out = tmp_path / "concepts"
     options = ("--where", "window", "--draws", "2", "--controls", "none", "--measures", "rsa", "--permutations", "9")
     status, printed, _ = run("concepts", tmp_path / "grid", "--concepts", "months", *options, "--out", out, "--json")
     assert status == 0
-    assert [cell["role"] for cell in json.loads(printed)["cells"]] == ["cell"] * 4 + ["control"]
+    assert [cell["role"] for cell in json.loads(printed)["cells"]] == ["cell"] * 2 + ["control"]
     assert pq.read_table(out / "concepts.parquet")["comparison"].to_pylist().count("control") == 6
     assert (out / "concepts.png").stat().st_size > 5000
     alone = run("concepts", tmp_path / "grid" / "control", "--concepts", "months", *options, "--json")[1]
     assert json.loads(alone) == json.loads(printed)["cells"][-1]
+    said = json.loads(run("concepts", tmp_path / "grid", "--concepts", "months", "--coverage", "--json")[1])
+    assert [own["sites"] for own in said] == [
+        "layers.2 x layers.3",
+        "layers.2 x layers.4",
+        "control, layers.2 x layers.3",
+    ]
 
 
 def test_explain_coverage_and_suggest(run, made):

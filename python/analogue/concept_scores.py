@@ -74,7 +74,7 @@ def compare_concepts(
         See `ConceptPairing`.
     side : {"b", "a", "either", "both"}
         Whose feature must match, for "best-partner" alone.
-    where : {"word", "token", "window", "phrase"}
+    where : {"word", "token", "window", "phrase", "substring"}
         What must be a word of the concept, see `keyword_hits`.
     measures, permutations, min_pairs
         As in `Settings`; None: those of the comparison. "original" draws 1000 times for up to 100 pairs, else 100.
