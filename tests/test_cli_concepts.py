@@ -54,7 +54,7 @@ def test_concepts_of_a_run(run, made, tmp_path):
     assert status == 0, progress
     words = " ".join(printed.split())
     assert "do the geometries agree" in words
-    assert "people: no score, too few pairs" in words
+    assert "no score, too few pairs (at least 10 wanted): people (" in words
     assert "concepts/s" in progress
     assert tree(made) == before
     assert {path.name for path in out.iterdir()} == {"concepts.json", "concepts.parquet", "concepts.png"}

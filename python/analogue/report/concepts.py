@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,8 +203,12 @@ def _scores(found: ConceptScores, question: str) -> Table:
         ("observed", "null", "z", "p", "BH", "n"),
     )
     notes: list[tuple[str, str]] = []
+    few: dict[str, list[str]] = {}
     for name, (result, scores) in asked.items():
         short = name.removeprefix("control: ")
+        if (least := _few(scores)) is not None:
+            few.setdefault(least, []).append(f"{short} ({next(iter(scores.values())).n})")
+            continue
         notes += [(short, note) for note in _notes(result, question)]
         if not any(score.observed is not None for score in scores.values()):
             continue
@@ -214,10 +218,19 @@ def _scores(found: ConceptScores, question: str) -> Table:
             cells = (number(score.observed), null, number(score.z, ".1f"), score.p_display or "-")
             adjusted = number(found.p_adjusted(name, score.measure, question), ".2g")
             table.add_row(short if place == 0 else "", score.measure, *cells, adjusted, str(score.n))
+    notes += [("", f"no score, too few pairs ({least}): {', '.join(listed)}") for least, listed in few.items()]
     if found.settings["caveat"] is not None:
         notes.append(("", found.settings["caveat"]))
     note_below(table, notes)
     return table
+
+
+def _few(scores: Mapping[str, Score]) -> str | None:
+    """Return how many pairs a score needs, in words, where there is no score for want of them; else None."""
+    start, reasons = "too few pairs: ", {score.insufficient or "" for score in scores.values()}
+    if len(reasons) != 1 or not (reason := reasons.pop()).startswith(start):
+        return None
+    return reason.removeprefix(start).partition(", ")[2]
 
 
 def _notes(result: ConceptResult, question: str) -> Iterator[str]:
