@@ -146,6 +146,7 @@ def test_explain_coverage_and_suggest(run, made):
     ("options", "part"),
     [
         (("--concepts", "tiem"), "concept must be one of"),
+        (("--concepts", "time,time"), "concepts must have names of their own, got 'time' 2 times"),
         (("--files", "nowhere.toml"), "nowhere.toml must be a TOML file of a concept"),
         (("--approach", "third"), "approach must be one of both-sides, best-partner, got 'third'"),
         (("--side", "a"), "side goes with approach=best-partner only"),
@@ -170,6 +171,22 @@ def test_bad_input_is_one_sentence_and_status_2(run, made, options, part):
     assert (status, printed) == (2, "")
     assert part in error.strip().splitlines()[-1]
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('name = "mine"\nwords = []\n', "mine.toml, line 2: mine must have a word, inherit or join, got none of them"),
+        ('name = "mine"\nwords = ["day", " "]\n', "mine.toml, line 2: words must not be blank, got ' '"),
+        ('name = "mine"\nwords = ["day"]\nwrods = ["a"]\n', "mine.toml, line 3: key must be one of name, case, "),
+    ],
+)
+def test_a_bad_concept_file_is_one_sentence_with_the_line(run, made, tmp_path, text, said):
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    for view in ((), ("--coverage",), ("--keywords",)):
+        status, printed, error = run("concepts", made, "--concepts", "mine", "--files", tmp_path / "mine.toml", *view)
+        assert (status, printed, error.count("\n")) == (2, "", 1)
+        assert said in error
 
 
 def test_nothing_is_written_into_the_run_or_over_other_files(run, made, tmp_path):
@@ -205,6 +222,9 @@ def test_specificity_reads_the_text_again_and_names_lost_words_once(run, made, t
         "mean": pytest.approx(shares.mean()),
         "median": pytest.approx(np.median(shares)),
     }
+    other = an.Corpus.from_texts(["Another text."], tokenizer)
+    with pytest.raises(ValueError, match="acts must be captured on this corpus"):
+        an.concept_specificity(comparison, concepts, other)
 
 
 # What a run was made of
