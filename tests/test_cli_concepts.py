@@ -173,6 +173,24 @@ def test_bad_input_is_one_sentence_and_status_2(run, made, options, part):
     assert "Traceback" not in error
 
 
+def test_explanations_from_elsewhere_stand_in_place_of_labels(run, made, tmp_path):
+    path = tmp_path / "b.jsonl"
+    path.write_text('{"feature": 7, "text": "words about the night"}\n', encoding="utf-8")
+    view = ("concepts", made, "--concepts", "time", "--explanations-b", path)
+    (said,) = json.loads(run(*view, "--coverage", "--json")[1])
+    assert {row["word"]: row["features_b"] for row in said["words"] if row["features_b"]} == {"night": 1}
+    labels = an.load_comparison(made).labels[0]
+    assert [row["features_a"] for row in said["words"]] == [
+        row["features_a"] for row in an.Concepts.load("time").coverage(labels, labels).to_pylist()
+    ]
+    (said,) = json.loads(run(*view, "--explain", "7", "--side", "b", "--json")[1])
+    assert said["concepts"] == ["time"]
+    assert "explanations go with --explain, --coverage or --suggest" in run(*view)[2]
+    path.write_text('{"feature": 99999, "text": "night"}\n', encoding="utf-8")
+    status, _, error = run(*view, "--coverage")
+    assert (status, "99999" in error, error.count("\n")) == (2, True, 1)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

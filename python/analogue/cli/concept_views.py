@@ -4,29 +4,50 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .. import report
 from ..comparison import Comparison
 from ..concept_words import concept_keywords, concept_specificity
 from ..concepts import Concepts
+from ..explanations import Explanations, load_explanations
 from ..keywords import Where
+from ..labels import Labels
 from ..producible import sentence
 from ..reopen import reopen_corpus
+from ..spaces import FeatureSpace
 from .output import print_json, print_tables
 
 
-def explain(
-    comparisons: Iterable[Comparison], concepts: Concepts, feature: int, side: str, where: Where, as_json: bool
-) -> None:
+@dataclass(frozen=True)
+class Texts:
+    """What the features of both sides of a comparison fire on: its labels, or what others wrote of them."""
+
+    comparison: Comparison
+    a: Labels | Explanations
+    b: Labels | Explanations
+
+
+def texts_of(comparisons: Iterable[Comparison], foreign: Mapping[str, Path | None]) -> list[Texts]:
+    """Return the labels of comparisons, with explanations that were read from a path in place of a side's."""
+
+    def own(space: FeatureSpace, path: Path | None) -> Labels | Explanations:
+        return space.labels if path is None else load_explanations(path, space.labels.n_features)
+
+    return [Texts(each, *(own(each.spaces[side], foreign[side]) for side in "ab")) for each in comparisons]
+
+
+def explain(texts: Iterable[Texts], concepts: Concepts, feature: int, side: str, where: Where, as_json: bool) -> None:
     """Say why a feature of a side matches concepts, once for every site."""
     if side not in ("a", "b"):
         raise ValueError(f"side must be a or b with explain, got {side!r}")
     seen = {}
-    for comparison in comparisons:
-        name = _site(comparison, side)
+    for each in texts:
+        name = _site(each.comparison, side)
         if name not in seen:
-            seen[name] = concepts.explain(comparison.spaces[side].labels, feature, where)
+            seen[name] = concepts.explain(each.a if side == "a" else each.b, feature, where)
     if as_json:
         print_json([{"site": name} | explanation.to_dict() for name, explanation in seen.items()])
         return
@@ -34,9 +55,9 @@ def explain(
         print(f"{name}:\n{explanation}\n")
 
 
-def coverage(comparisons: Iterable[Comparison], concepts: Concepts, where: Where, as_json: bool) -> None:
+def coverage(texts: Iterable[Texts], concepts: Concepts, where: Where, as_json: bool) -> None:
     """Print what every word hits on both sides."""
-    tables = {_sites(each): concepts.coverage(*each.labels, where) for each in comparisons}
+    tables = {_sites(each.comparison): concepts.coverage(each.a, each.b, where) for each in texts}
     if as_json:
         print_json([{"sites": name, "words": table.to_pylist()} for name, table in tables.items()])
     else:
@@ -74,11 +95,10 @@ def specificity(comparisons: Iterable[Comparison], concepts: Concepts, where: Wh
         print_tables([report.specificity_table(seen)])
 
 
-def suggest(comparisons: Iterable[Comparison], concepts: Concepts, n: int, as_json: bool) -> None:
+def suggest(texts: Iterable[Texts], concepts: Concepts, n: int, as_json: bool) -> None:
     """Propose words that features of either side fire on and no concept has."""
     tables: Mapping[str, Any] = {
-        _sites(each): {side: concepts.suggest(labels, n) for side, labels in zip("ab", each.labels, strict=True)}
-        for each in comparisons
+        _sites(each.comparison): {"a": concepts.suggest(each.a, n), "b": concepts.suggest(each.b, n)} for each in texts
     }
     if as_json:
         listed = {name: {side: table.to_pylist() for side, table in of.items()} for name, of in tables.items()}

@@ -88,6 +88,14 @@ def concepts_command(
     suggest: Annotated[
         int | None, typer.Option(help="Propose so many words that features fire on and no concept has; score nothing.")
     ] = None,
+    explanations_a: Annotated[
+        Path | None,
+        typer.Option(
+            help="Explanations of A's features that others wrote, see load_explanations, in place of its labels; "
+            "with --explain, --coverage or --suggest, of one comparison."
+        ),
+    ] = None,
+    explanations_b: Annotated[Path | None, typer.Option(help="Those of B's features.")] = None,
     seed: Seed = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder for concepts.json, .parquet and .png; none: printed only.")
@@ -104,22 +112,29 @@ def concepts_command(
         raise ValueError(f"{_VIEWS} are views of their own: give one of them")
     if any(views) and out is not None:
         raise ValueError(f"out goes with scores: {_VIEWS} are printed only")
+    foreign = {"a": explanations_a, "b": explanations_b}
+    elsewhere = any(path is not None for path in foreign.values())
+    if elsewhere and not (explain is not None or coverage or suggest is not None):
+        raise ValueError("explanations go with --explain, --coverage or --suggest, which look at texts alone")
     chosen = Concepts.load(*_names(concepts), files=files)
     result = load_comparison(run)
     comparisons = [result] if isinstance(result, Comparison) else list(result.comparisons.values())
+    if elsewhere and len(comparisons) > 1:
+        raise ValueError(f"explanations are of one dictionary, got the {len(comparisons)} comparisons of {run}")
+    texts = concept_views.texts_of(comparisons, foreign)
     _checks.choice("where", where, WHERE)
     place: Where = where  # type: ignore[assignment]
     pairing = {"approach": approach, "side": side or "b", "where": place, "max_per_keyword": max_per_keyword}
     if explain is not None:
-        concept_views.explain(comparisons, chosen, explain, side or "a", place, as_json)
+        concept_views.explain(texts, chosen, explain, side or "a", place, as_json)
     if coverage:
-        concept_views.coverage(comparisons, chosen, place, as_json)
+        concept_views.coverage(texts, chosen, place, as_json)
     if keywords:
         concept_views.keywords(comparisons, chosen, as_json, **pairing)
     if specificity:
         concept_views.specificity(comparisons, chosen, place, as_json)
     if suggest is not None:
-        concept_views.suggest(comparisons, chosen, suggest, as_json)
+        concept_views.suggest(texts, chosen, suggest, as_json)
     if any(views):
         return
     if out is not None:
