@@ -47,7 +47,11 @@ def concepts_command(
         ),
     ] = None,
     where: Annotated[
-        str, typer.Option(help=f"What must be one of the words: the whole word fired on (word), or {', '.join(WHERE)}.")
+        str,
+        typer.Option(
+            help="What must be one of the words: the whole word fired on (word), the token alone (token), any word or "
+            "phrase around it (window, phrase), or, wrongly, any piece of it (substring)."
+        ),
     ] = "word",
     measures: Annotated[str, typer.Option(help="Measures, with commas between; none: those of the run.")] = "",
     controls: Annotated[
