@@ -102,7 +102,7 @@ def test_concepts_of_ones_own_and_dropped_words(run, made, tmp_path):
 
 def test_every_cell_of_a_grid_and_its_control(run, demo, tmp_path):
     cells = {sites: demo.cells[sites] for sites in (("layers.2", "layers.3"), ("layers.2", "layers.4"))}
-    an.Grid(cells, demo.control, demo.provenance).save(tmp_path / "grid")
+    an.Grid(cells, demo.controls, demo.provenance).save(tmp_path / "grid")
     out = tmp_path / "concepts"
     options = ("--where", "window", "--draws", "2", "--controls", "none", "--measures", "rsa", "--permutations", "9")
     status, printed, _ = run("concepts", tmp_path / "grid", "--concepts", "months", *options, "--out", out, "--json")

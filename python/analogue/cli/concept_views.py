@@ -108,7 +108,7 @@ def suggest(texts: Iterable[Texts], concepts: Concepts, n: int, as_json: bool) -
 
 
 def _role(comparison: Comparison) -> str:
-    return "control, " if comparison.provenance.get("role") == "control" else ""
+    return report.beside(comparison.provenance.get("role"))
 
 
 def _sites(comparison: Comparison) -> str:

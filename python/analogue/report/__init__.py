@@ -19,6 +19,7 @@ from .explanation import explanation_tables as explanation_tables
 from .figures import draw_comparison as draw_comparison
 from .figures import draw_grid as draw_grid
 from .grading import write_grading as write_grading
+from .layout import beside as beside
 from .layout import name_of as name_of
 from .showing import shown_tables as shown_tables
 from .tables import tables as tables
