@@ -1,7 +1,9 @@
 """`analogue concepts` and reopening, on real runs of the embedded pair: what is printed, written and refused."""
 
+import contextlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -19,18 +21,22 @@ QUICK = ("--where", "window", "--draws", "9", "--controls", "none")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A run with SAEs, as the command line leaves it."""
-    return compared(tmp_path_factory.mktemp("made") / "run", SAES, tokens=12000)
+    """A run with SAEs, as the command line leaves it where all paths are relative to the working directory."""
+    out = tmp_path_factory.mktemp("made") / "run"
+    with contextlib.chdir(folder()):
+        return compared(out, SAES, tokens=8000, start=folder())
 
 
-def compared(out, sites, tokens=3000):
+def compared(out, sites, tokens=3000, start=None):
     import sys
     from unittest.mock import patch
 
     from analogue.cli import main
 
+    parts = ("analogue", *MODELS, *sites, *FEW, "--max-tokens", tokens, "--out", out, "--json")
     arguments = [
-        str(part) for part in ("analogue", *MODELS, *sites, *FEW, "--max-tokens", tokens, "--out", out, "--json")
+        str(part.relative_to(start) if start is not None and isinstance(part, Path) and part != out else part)
+        for part in parts
     ]
     with patch.object(sys, "argv", arguments), pytest.raises(SystemExit) as stop:
         main()
@@ -48,7 +54,7 @@ def test_concepts_of_a_run(run, made, tmp_path):
     assert status == 0, progress
     words = " ".join(printed.split())
     assert "do the geometries agree" in words
-    assert "people: no score, too few pairs" in words
+    assert "no score, too few pairs (at least 10 wanted): people (" in words
     assert "concepts/s" in progress
     assert tree(made) == before
     assert {path.name for path in out.iterdir()} == {"concepts.json", "concepts.parquet", "concepts.png"}
@@ -95,16 +101,23 @@ def test_concepts_of_ones_own_and_dropped_words(run, made, tmp_path):
 
 
 def test_every_cell_of_a_grid_and_its_control(run, demo, tmp_path):
-    demo.save(tmp_path / "grid")
+    cells = {sites: demo.cells[sites] for sites in (("layers.2", "layers.3"), ("layers.2", "layers.4"))}
+    an.Grid(cells, demo.controls, demo.provenance).save(tmp_path / "grid")
     out = tmp_path / "concepts"
     options = ("--where", "window", "--draws", "2", "--controls", "none", "--measures", "rsa", "--permutations", "9")
     status, printed, _ = run("concepts", tmp_path / "grid", "--concepts", "months", *options, "--out", out, "--json")
     assert status == 0
-    assert [cell["role"] for cell in json.loads(printed)["cells"]] == ["cell"] * 4 + ["control"]
+    assert [cell["role"] for cell in json.loads(printed)["cells"]] == ["cell"] * 2 + ["control"]
     assert pq.read_table(out / "concepts.parquet")["comparison"].to_pylist().count("control") == 6
     assert (out / "concepts.png").stat().st_size > 5000
     alone = run("concepts", tmp_path / "grid" / "control", "--concepts", "months", *options, "--json")[1]
     assert json.loads(alone) == json.loads(printed)["cells"][-1]
+    said = json.loads(run("concepts", tmp_path / "grid", "--concepts", "months", "--coverage", "--json")[1])
+    assert [own["sites"] for own in said] == [
+        "layers.2 x layers.3",
+        "layers.2 x layers.4",
+        "control, layers.2 x layers.3",
+    ]
 
 
 def test_explain_coverage_and_suggest(run, made):
@@ -120,6 +133,10 @@ def test_explain_coverage_and_suggest(run, made):
     assert "time, no feature:" in " ".join(printed.split())
     (said,) = json.loads(run(*view, "--coverage", "--json")[1])
     assert said["words"] == an.Concepts.load("time").coverage(*comparison.labels).to_pylist()
+    status, printed, _ = run(*view, "--keywords", "--approach", "best-partner", "--side", "either")
+    assert (status, "time, several features of one word:" in " ".join(printed.split())) == (0, True)
+    (said,) = json.loads(run(*view, "--keywords", "--json", "--max-per-keyword", "2")[1])
+    assert said["words"] == an.concept_keywords(comparison, an.Concepts.load("time"), max_per_keyword=2).to_pylist()
     assert run(*view, "--suggest", "3")[0] == 0
     (said,) = json.loads(run(*view, "--suggest", "3", "--json")[1])
     assert said["words"]["b"] == an.Concepts.load("time").suggest(comparison.labels[1], 3).to_pylist()
@@ -129,6 +146,7 @@ def test_explain_coverage_and_suggest(run, made):
     ("options", "part"),
     [
         (("--concepts", "tiem"), "concept must be one of"),
+        (("--concepts", "time,time"), "concepts must have names of their own, got 'time' 2 times"),
         (("--files", "nowhere.toml"), "nowhere.toml must be a TOML file of a concept"),
         (("--approach", "third"), "approach must be one of both-sides, best-partner, got 'third'"),
         (("--side", "a"), "side goes with approach=best-partner only"),
@@ -141,6 +159,10 @@ def test_explain_coverage_and_suggest(run, made):
         (("--explain", "99999"), "feature must be below 2048"),
         (("--explain", "3", "--side", "both"), "side must be a or b with explain, got 'both'"),
         (("--coverage", "--suggest", "3"), "give one of them"),
+        (("--keywords", "--where", "line"), "where must be one of"),
+        (("--keywords", "--max-per-keyword", "0"), "max_per_keyword must be at least 1, got 0"),
+        (("--keywords", "--approach", "third"), "approach must be one of both-sides, best-partner, got 'third'"),
+        (("--specificity", "--out", "x"), "out goes with scores"),
         (("--coverage", "--out", "x"), "out goes with scores"),
     ],
 )
@@ -149,6 +171,40 @@ def test_bad_input_is_one_sentence_and_status_2(run, made, options, part):
     assert (status, printed) == (2, "")
     assert part in error.strip().splitlines()[-1]
     assert "Traceback" not in error
+
+
+def test_explanations_from_elsewhere_stand_in_place_of_labels(run, made, tmp_path):
+    path = tmp_path / "b.jsonl"
+    path.write_text('{"feature": 7, "text": "words about the night"}\n', encoding="utf-8")
+    view = ("concepts", made, "--concepts", "time", "--explanations-b", path)
+    (said,) = json.loads(run(*view, "--coverage", "--json")[1])
+    assert {row["word"]: row["features_b"] for row in said["words"] if row["features_b"]} == {"night": 1}
+    labels = an.load_comparison(made).labels[0]
+    assert [row["features_a"] for row in said["words"]] == [
+        row["features_a"] for row in an.Concepts.load("time").coverage(labels, labels).to_pylist()
+    ]
+    (said,) = json.loads(run(*view, "--explain", "7", "--side", "b", "--json")[1])
+    assert said["concepts"] == ["time"]
+    assert "explanations go with --explain, --coverage or --suggest" in run(*view)[2]
+    path.write_text('{"feature": 99999, "text": "night"}\n', encoding="utf-8")
+    status, _, error = run(*view, "--coverage")
+    assert (status, "99999" in error, error.count("\n")) == (2, True, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('name = "mine"\nwords = []\n', "mine.toml, line 2: mine must have a word, inherit or join, got none of them"),
+        ('name = "mine"\nwords = ["day", " "]\n', "mine.toml, line 2: words must not be blank, got ' '"),
+        ('name = "mine"\nwords = ["day"]\nwrods = ["a"]\n', "mine.toml, line 3: key must be one of name, case, "),
+    ],
+)
+def test_a_bad_concept_file_is_one_sentence_with_the_line(run, made, tmp_path, text, said):
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    for view in ((), ("--coverage",), ("--keywords",)):
+        status, printed, error = run("concepts", made, "--concepts", "mine", "--files", tmp_path / "mine.toml", *view)
+        assert (status, printed, error.count("\n")) == (2, "", 1)
+        assert said in error
 
 
 def test_nothing_is_written_into_the_run_or_over_other_files(run, made, tmp_path):
@@ -160,6 +216,33 @@ def test_nothing_is_written_into_the_run_or_over_other_files(run, made, tmp_path
     status, _, error = run("concepts", made, "--concepts", "months", *QUICK, "--out", tmp_path, "--overwrite")
     assert (status, "holds more than the files of concepts" in error) == (2, True)
     assert (tmp_path / "thesis.txt").read_text() == "years"
+
+
+def test_specificity_reads_the_text_again_and_names_lost_words_once(run, made, tmp_path):
+    (tmp_path / "mine.toml").write_text('name = "mine"\nwords = ["the", "ZEBRA\u0301X"]\n', encoding="utf-8")
+    view = ("concepts", made, "--concepts", "time,mine", "--files", tmp_path / "mine.toml", "--specificity")
+    status, printed, error = run(*view)
+    assert status == 0
+    assert "lies on words of its concept" in " ".join(printed.split())
+    comparison = an.load_comparison(made)
+    corpus, tokenizer = an.reopen_corpus(comparison)
+    concepts = an.Concepts.load("time", "mine", files=tmp_path / "mine.toml")
+    lost = concepts.unproducible(tokenizer)
+    assert error.count("no token sequence") == len(lost)
+    said = json.loads(run(*view, "--json")[1])
+    assert [site["site"] for site in said] == ["A layers.2", "B layers.4"]
+    acts, labels = comparison.spaces["b"].activations, comparison.labels[1]
+    shares = concepts.specificity(acts, corpus)["mine"][concepts.features(labels)["mine"]]
+    assert said[1]["concepts"][1] == {
+        "concept": "mine",
+        "side": "b",
+        "features": len(shares),
+        "mean": pytest.approx(shares.mean()),
+        "median": pytest.approx(np.median(shares)),
+    }
+    other = an.Corpus.from_texts(["Another text."], tokenizer)
+    with pytest.raises(ValueError, match="acts must be captured on this corpus"):
+        an.concept_specificity(comparison, concepts, other)
 
 
 # What a run was made of
@@ -208,9 +291,10 @@ def moved(made, tmp_path):
     shutil.copytree(made, tmp_path / "run")
     for name in ("model_a", "model_b", "sae_a", "sae_b"):
         shutil.copytree(folder() / name, tmp_path / name)
-    shutil.copy(TEXT, tmp_path / "text.jsonl")
+    shutil.copy(TEXT, tmp_path / TEXT.name)
     path = tmp_path / "run" / "manifest.json"
-    manifest = path.read_text().replace(str(TEXT), str(tmp_path / "text.jsonl"))
+    manifest = path.read_text()
+    assert manifest.count(str(folder())) == 1  # where the relative paths start
     path.write_text(manifest.replace(str(folder()), str(tmp_path)))
     return tmp_path
 
@@ -223,8 +307,12 @@ def test_what_is_gone_is_said(run, moved):
     assert f"the dictionary of layers.4 cannot be loaded again: {moved / 'sae_b' / 'layers.4'} is gone" in error
     comparison = an.load_comparison(moved / "run")
     an.reopen_corpus(comparison)
-    (moved / "text.jsonl").unlink()
-    with pytest.raises(FileNotFoundError, match=r"the text cannot be loaded again: .*text\.jsonl is gone"):
+    comparison.provenance["directory"] = "elsewhere"
+    with contextlib.chdir(moved):  # moved together: found from here
+        an.reopen_corpus(comparison)
+    comparison.provenance["directory"] = str(moved)
+    (moved / TEXT.name).unlink()
+    with pytest.raises(FileNotFoundError, match=r"the text cannot be loaded again: .*held_out\.jsonl is gone"):
         an.reopen_corpus(comparison)
 
 
@@ -234,9 +322,11 @@ def test_what_is_changed_is_refused(run, moved):
     status, _, error = run("concepts", moved / "run", "--concepts", "months")
     assert (status, "must be the dictionary that this run was made with, but its SHA-256 differs" in error) == (2, True)
     comparison = an.load_comparison(moved / "run")
-    with open(moved / "text.jsonl", "a") as text:
+    with open(moved / TEXT.name, "a") as text:
         text.write('{"text": "one more"}\n')
-    with pytest.raises(ValueError, match=r"the text must be that of the run, but the SHA-256 of .*text\.jsonl differs"):
+    with pytest.raises(
+        ValueError, match=r"the text must be that of the run, but the SHA-256 of .*held_out\.jsonl differs"
+    ):
         an.reopen_corpus(comparison)
 
 

@@ -161,7 +161,9 @@ def test_bad_arguments():
         an.same_keyword(pairs, labels, labels, BOTH)
     with pytest.raises(TypeError, match="pairs must be Pairs, got list"):
         an.keyword_table([], labels, labels, TIME)
-    with pytest.raises(ValueError, match="labels_b must have all features of the pairs, got 1 and feature 4"):
+    with pytest.raises(
+        ValueError, match="labels_b must be of the pairs' dictionary, which has a feature 4, got labels of 1"
+    ):
         an.same_keyword(pairs_of([0], [4]), labels, labels, TIME)
     with pytest.raises(ValueError, match="most must be at least 1, got 0"):
         an.keyword_duplicates(labels, TIME, most=0)

@@ -13,11 +13,12 @@ import analogue as an
 import trials
 import worlds
 from analogue.compare import compare_spaces
-from analogue.concept_comparison import QUESTIONS, STAGES, concept_schema
+from analogue.concept_comparison import QUESTIONS, STAGES
 from analogue.concept_nulls import beside
 from analogue.labels import Labels
 from analogue.nulls import sibling_groups
 from analogue.pairs import Pairs
+from analogue.report.concepts import concept_schema, concept_tables
 from analogue.spaces import FeatureSpace
 
 MEASURES = ("rsa", "cka")
@@ -212,6 +213,38 @@ def test_controls_have_roles_and_sizes(scores, comparison, sides):
     assert scores["control: unrelated"].role == "control"
 
 
+def test_words_are_counted_over_the_pairs_of_the_concept(scores, comparison):
+    for concept in CONCEPTS:
+        result = scores[concept.name]
+        for stage in STAGES:
+            own = getattr(result, stage)
+            expected = an.same_keyword(own.pairs, *comparison.labels, concept)
+            found = own.same_keyword
+            assert (found.pairs, found.both, found.same) == (expected.pairs, expected.both, expected.same)
+            assert found.disagreeing.to_pylist() == expected.disagreeing.to_pylist()
+        table = an.keyword_table(result.after.pairs, *comparison.labels, concept).to_pylist()
+        assert result.keywords.to_pylist() == table
+        assert result.words_with_features("a") == [row["word"] for row in table if row["features_a"]]
+    assert scores["high"].after.same_keyword.same > 0
+    assert scores["control: pooled"].keywords is scores["control: pooled"].after.same_keyword is None
+    every = [row for concept in CONCEPTS for row in scores[concept.name].keywords.to_pylist()]
+    assert an.concept_keywords(comparison, CONCEPTS).to_pylist() == every
+    few = an.concept_keywords(comparison, HIGH, approach="best-partner", max_per_keyword=1).to_pylist()
+    assert max(row[f"features_{side}"] for row in few for side in "ab") == 1
+
+
+def test_controls_that_cannot_be_drawn_are_named(comparison):
+    every = an.Concept("every", tuple(WORD))
+    found = an.compare_concepts(comparison, every, controls=("pooled", "random-keywords"), draws=1)
+    assert [result.name for result in found] == ["every"]
+    assert found.settings["left_out"] == {
+        "random-keywords": "no feature of B fires on a word that no concept has",
+        "pooled": "there is one concept alone",
+    }
+    said = next(concept_tables(found)).caption
+    assert "random-keywords: left out, no feature of B fires on a word that no concept has" in said
+
+
 def test_a_dropped_word_leaves_what_the_other_words_have(scores, comparison):
     result = scores["high"]
     assert [left.word for left in result.without_word] == [
@@ -365,32 +398,33 @@ def pool():
         yield pool
 
 
-def rejected(pool, question, count, **options):
-    shares = trials.rejected(pool, partial(trials.concept_in_world, "d1", question, **options), count)
-    print(f"\n{question}, {options}: {shares}")
-    return shares
+def rejected(pool, counts, **options):
+    """The share of every measure, by question."""
+    trial = partial(trials.concept_in_world, "d1", counts, **options)
+    shares = trials.rejected(pool, trial, max(counts.values())).reshape(len(counts), -1)
+    print(f"\n{options}: {shares}")
+    return dict(zip(counts, shares, strict=True))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("approach", ["both-sides", "best-partner"])
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_concepts_of_models_that_share_nothing_are_called_at_most_one_time_in_twenty(pool, question, approach):
-    count = {"rows": 1000, "pair-subset": 400, "rematched": 200}[question]  # as many as a few seconds have
-    shares = rejected(pool, question, count, approach=approach)
-    assert (shares <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / count)).all()  # three standard errors
+def test_concepts_of_models_that_share_nothing_are_called_at_most_one_time_in_twenty(pool, approach):
+    counts = {"rows": 1000, "pair-subset": 400, "rematched": 200}  # as many as a few seconds have
+    for question, shares in rejected(pool, counts, approach=approach).items():
+        allowed = 0.05 + 3 * np.sqrt(0.05 * 0.95 / counts[question])  # three standard errors
+        assert (shares <= allowed).all(), question
 
 
 @pytest.mark.slow
 def test_with_their_siblings_concepts_would_be_called_far_too_often(pool):
     for question in ("pair-subset", "rematched"):
-        assert rejected(pool, f"{question}, all rows", 200).mean() >= 0.1
+        assert trials.rejected(pool, partial(trials.siblings_in_world, "d1", question), 200).mean() >= 0.1
 
 
 @pytest.mark.slow
 def test_a_planted_concept_is_found(pool):
     """RSA finds it whatever is asked; the other pairs are of the 20 words that are not planted, and of these."""
-    for question in QUESTIONS:
-        shares = rejected(pool, question, 60, planted=3.0)
+    for question, shares in rejected(pool, dict.fromkeys(QUESTIONS, 60), planted=3.0).items():
         assert shares[trials.MEASURES.index("rsa")] >= 0.35
         if question == "rows":
             assert (shares >= 0.35).all()

@@ -292,6 +292,24 @@ def test_features():
         concepts.features(LABELS, least=0)
 
 
+@pytest.mark.parametrize(
+    ("concept", "context", "piece"),
+    [
+        ("months", ("to", " march", " on"), "march"),  # mistake 3.15: names were folded
+        ("months", (". ", "May", " I go"), "may"),
+        ("famous_names", ("a ", "Ford", " car"), "ford"),
+        ("people", ("Mr Brock", "man", ", a man of"), "man"),
+        ("numbers", ("not ", " anyone", " to"), "one"),  # mistake 3.16: any piece of any token
+        ("people", ("the ", " person", " in"), "son"),
+        ("biology", (" the", " excellent", " of"), "cell"),
+    ],
+)
+def test_what_the_original_took_for_a_concept_is_none(concept, context, piece):
+    labels = labels_of([[context]])
+    assert Concepts.load(concept).features(labels)[concept].size == 0
+    assert Concepts((Concept("piece", (piece,)),)).features(labels, where="substring")["piece"].tolist() == [0]
+
+
 def test_a_context_with_two_words_counts_once():
     one = Concepts((Concept("time", ("day", "night")),))
     labels = labels_of([[("by ", "day", ", by night.")], [("a ", "day", ""), ("a ", "night", "")]])

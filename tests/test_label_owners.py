@@ -17,6 +17,7 @@ from analogue import (
     hubs,
     junk,
     load_comparison,
+    match,
     sample_contexts,
     sample_positions,
     top_contexts,
@@ -80,6 +81,19 @@ def test_labels_of_another_dictionary_are_refused(meet, a, b):
         ValueError, match=f"{b} must be of the pairs' dictionary, which has a feature 2, got labels of 0"
     ):
         meet(wide, labels_of(0))
+
+
+def test_labels_of_a_wider_dictionary_are_refused_where_pairs_know_its_size():
+    rng = np.random.default_rng(0)
+    acts = [FeatureActivations.from_dense(rng.random((30, width))) for width in (5, 3)]
+    pairs = match(*acts).pairs("b_to_a")
+    assert pairs.n_features == pairs.filter(filters.one_to_one("best")).stages[-1].dropped.n_features == (5, 3)
+    pairs.filter(filters.junk(labels_of(5), labels_of(3)))
+    for meet in (filters.junk, filters.shared_word):
+        with pytest.raises(
+            ValueError, match="labels_b must be of the pairs' dictionary, which has 3 features, got labels of 7"
+        ):
+            pairs.filter(meet(labels_of(5), labels_of(7)))
 
 
 def test_a_space_has_one_number_of_features():

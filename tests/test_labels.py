@@ -26,6 +26,16 @@ def test_top_positions(seed, features, k):
         np.testing.assert_array_equal(values[feature], [*column[expected], *[0] * (k - len(expected))])
 
 
+def test_a_feature_with_one_activation_has_one_context(corpus):
+    """The original filled up to k with tokens of activation 0, the first of the text (mistake 3.7)."""
+    x = np.zeros((corpus.n_kept, 2))
+    x[3, 0], x[:, 1] = 0.5, -1.0
+    labels = top_contexts(captured(corpus, x), corpus, k=5)
+    assert np.diff(labels.offsets).tolist() == [1, 0]
+    assert labels.activation.tolist() == [0.5]
+    assert len(top_contexts(captured(corpus, x), corpus, k=corpus.n_kept + 7).token) == 1  # k beyond the tokens
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.sampled_from([7, 30, 1000]))
 def test_top_positions_of_shards_are_those_of_memory(tmp_path_factory, seed, k, entries):
     rng = np.random.default_rng(seed)

@@ -2,9 +2,12 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from analogue.nulls import Score
+from analogue.report import figures
 from analogue.report.scores import many_cells, scores, verdicts
 from analogue.verdict import verdict
 
@@ -110,3 +113,14 @@ def test_no_effect_is_shown_under_a_null_on_another_scale():
     table = verdicts({"A x B": made})
     assert (column(table, "verdict"), column(table, "cka - null")) == (["none"], ["-"])
     assert (column(table, "p of rsa"), column(table, "p of mutual_knn")) == (["0.001"], ["-"])
+
+
+def test_a_legend_never_warns_of_a_busy_machine(monkeypatch):
+    """Matplotlib warns where finding a place for a legend takes over a second, unless it was told how to find it."""
+    seconds = iter(range(0, 10_000, 2))
+    monkeypatch.setattr("matplotlib.legend.time", SimpleNamespace(perf_counter=lambda: next(seconds)))
+    draws = np.random.default_rng(0).random(30)
+    space = SimpleNamespace(site="layers.2")
+    comparison = SimpleNamespace(provenance={}, spaces={"a": space, "b": space})
+    FigureCanvasAgg(figures._null(comparison, score("rsa"), draws, 0.2)).draw()
+    assert next(seconds) > 0

@@ -61,9 +61,9 @@ def planted(n: int, strength: float, number: int) -> list[float]:
 
 
 def rejected(pool: ProcessPoolExecutor, trial, count: int) -> np.ndarray:
-    """Return the share of ``count`` trials that every measure calls significant at 0.05."""
+    """Return the share of ``count`` trials that every measure calls significant at 0.05, of those without NaN."""
     p = np.array(list(pool.map(trial, range(count), chunksize=_AT_ONCE)))
-    return (p <= ALPHA).mean(axis=0)
+    return (p <= ALPHA).sum(axis=0) / (~np.isnan(p)).sum(axis=0)
 
 
 def workers() -> ProcessPoolExecutor:
@@ -98,23 +98,40 @@ def _p_values(scores) -> list[float]:
 
 
 def concept_in_world(
-    world: str, question: str, number: int, *, approach: str = "both-sides", words: int = 20, planted: float = 0.0
-):
-    """Return the p-value of every measure for a concept of random words in one draw of a world; 1 without a score.
+    world: str,
+    trials: dict[str, int],
+    number: int,
+    *,
+    approach: str = "both-sides",
+    words: int = 20,
+    planted: float = 0.0,
+) -> list[float]:
+    """Return p-values for a concept of random words in one draw of a world; 1 without a score.
 
-    ``question`` is one of `concept_comparison.QUESTIONS`, or "pair-subset, all rows" and "rematched, all rows": the
-    same nulls of the pairs as they are, siblings and all.
+    ``trials`` are those of every question of `concept_comparison.QUESTIONS`; there is a p for each of them and every
+    measure, NaN where ``number`` is beyond.
     """
-    from analogue import rematch
     from analogue.concept_nulls import ConceptTest
-    from analogue.nulls import TooFewError
 
     pairing, labels, settings, chosen = concept_world(world, number, approach, words, planted)
-    if not question.endswith("all rows"):
-        test = ConceptTest(pairing, labels, settings, "decoder", draws=PERMUTATIONS)
-        return _p_values(test.scored("after", *chosen, questions=("rows", question)).scores[question])
+    test = ConceptTest(pairing, labels, settings, "decoder", draws=PERMUTATIONS)
+    asked = tuple(question for question, count in trials.items() if number < count)
+    scores = test.scored("after", *chosen, questions=asked).scores
+    none = [np.nan] * len(MEASURES)
+    return [p for question in trials for p in (_p_values(scores[question]) if question in asked else none)]
+
+
+def siblings_in_world(world: str, question: str, number: int) -> list[float]:
+    """Return the p-value of every measure where "pair-subset" or "rematched" leave the pairs as they are, siblings too.
+
+    Concept and world are those of `concept_in_world`.
+    """
+    from analogue import rematch
+    from analogue.nulls import TooFewError
+
+    pairing, _, _, chosen = concept_world(world, number)
     pairs, procedure = pairing.among(*chosen), pairing.procedure
-    if question.startswith("rematched"):
+    if question == "rematched":
         redraw = rematch.rematched(procedure, *map(len, chosen), len(pairs), among=pairing.among)
     else:
         everything = procedure.pairs()

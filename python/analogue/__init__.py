@@ -20,9 +20,10 @@ from .concept_keywords import keyword_duplicates as keyword_duplicates
 from .concept_keywords import keyword_incidence as keyword_incidence
 from .concept_keywords import keyword_table as keyword_table
 from .concept_keywords import keywords_per_feature as keywords_per_feature
-from .concept_keywords import same_keyword as same_keyword
 from .concept_pairs import ConceptPairing as ConceptPairing
 from .concept_scores import compare_concepts as compare_concepts
+from .concept_words import concept_keywords as concept_keywords
+from .concept_words import concept_specificity as concept_specificity
 from .concepts import Concepts as Concepts
 from .corpus import Corpus as Corpus
 from .dictionaries import Dictionary as Dictionary
@@ -59,6 +60,7 @@ from .reopen import reopen_dictionaries as reopen_dictionaries
 from .reopen import reopened as reopened
 from .robustness import convergence as convergence
 from .robustness import split_half as split_half
+from .same_keyword import same_keyword as same_keyword
 from .sequences import sample_positions as sample_positions
 from .sequences import top_positions as top_positions
 from .settings import Settings as Settings

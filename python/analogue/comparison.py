@@ -281,7 +281,8 @@ class Comparison:
             side: FeatureSpace.read(folder, site, manifest["stores"][side], manifest["features"][side])
             for side, site in manifest["sites"].items()
         }
-        pairs = Pairs.from_arrow(table("pairs"), stages, manifest["metric"])
+        widths = (manifest["features"]["a"], manifest["features"]["b"])
+        pairs = Pairs.from_arrow(table("pairs"), stages, manifest["metric"], widths)
         directions = None
         if manifest["rows"] == "decoder":
             directions = read_arrays(checked(folder, "directions.npz", manifest))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
+from . import _checks
 from .keywords import KeywordGroup
 
 
@@ -120,3 +123,19 @@ def subtracted(words: Iterable[str], others: Iterable[str], case_sensitive: bool
     """Return the words that are none of the others."""
     gone = {word if case_sensitive else word.casefold() for word in others}
     return tuple(word for word in words if (word if case_sensitive else word.casefold()) not in gone)
+
+
+def mixed_words(concepts: Sequence[Concept], rng: np.random.Generator, n: int | None) -> tuple[str, ...]:
+    """Draw one word from each concept, folded, or ``n`` of them in turns; see `Concepts.mixed_control`."""
+    words = [list(dict.fromkeys(map(str.casefold, concept.words))) for concept in concepts]
+    most = len(set().union(*words))
+    if n is not None and _checks.integer("n", n, minimum=1) > most:
+        raise ValueError(f"n must be at most {most}, the words of these concepts, got {n}")
+    drawn: dict[str, None] = {}
+    while True:
+        for place in range(len(words)) if n is None else rng.permutation(len(words)):
+            left = [word for word in words[place] if word not in drawn]
+            if left and len(drawn) != n:
+                drawn[left[rng.integers(len(left))]] = None
+        if n is None or len(drawn) == n:
+            return tuple(drawn)

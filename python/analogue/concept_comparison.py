@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from . import _checks
 from .nulls import Score, benjamini_hochberg
 from .pairs import Pairs
+from .same_keyword import SameKeyword
 
 if TYPE_CHECKING:
     import pyarrow
@@ -42,12 +43,15 @@ class ScoredPairs:
         Of the pairs that "pair-subset" scores, those that the comparison does not have itself; None without that null.
     reached : float or None
         The share of the draws of "rematched" with at least as many pairs as were scored.
+    same_keyword : SameKeyword or None
+        Whether both sides fire on one word; None for what has no words of its own.
     """
 
     pairs: Pairs
     scores: dict[str, dict[str, Score]]
     new_pairs: int | None = None
     reached: float | None = None
+    same_keyword: SameKeyword | None = None
 
     @property
     def mean_correlation(self) -> float | None:
@@ -95,6 +99,8 @@ class ConceptResult:
         Before the one-to-one and all other filters, and after them.
     without_word : tuple of WithoutWord
         Where that control was asked for: one for each word that has a feature.
+    keywords : pyarrow.Table or None
+        Of every word its features and the pairs after the filters, see `concept_keywords`; None as there.
     """
 
     name: str
@@ -105,6 +111,12 @@ class ConceptResult:
     before: ScoredPairs
     after: ScoredPairs
     without_word: tuple[WithoutWord, ...] = ()
+    keywords: pyarrow.Table | None = None
+
+    def words_with_features(self, side: str) -> list[str]:
+        """Return the words that have a feature on a side."""
+        rows = [] if self.keywords is None else self.keywords.to_pylist()
+        return [row["word"] for row in rows if row[f"features_{side}"]]
 
     @property
     def reason(self) -> str | None:
@@ -194,6 +206,7 @@ class ConceptScores:
                     "mean_correlation_given_token": scored.mean_correlation_given_token,
                     "new_pairs": scored.new_pairs,
                     "reached": scored.reached,
+                    "same_keyword": None if scored.same_keyword is None else scored.same_keyword.rate,
                 }
                 for question, scores in scored.scores.items():
                     for measure, score in scores.items():
@@ -214,6 +227,8 @@ class ConceptScores:
             "of": result.of,
             "features_a": len(result.features["a"]),
             "features_b": len(result.features["b"]),
+            "words_a": result.words_with_features("a"),
+            "words_b": result.words_with_features("b"),
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -235,6 +250,7 @@ class ConceptScores:
             "role": result.role,
             "of": result.of,
             "words": list(result.words),
+            "keywords": None if result.keywords is None else result.keywords.drop_columns(["concept"]).to_pylist(),
             "features": {side: ids.tolist() for side, ids in result.features.items()},
             **{stage: self._stage(result, stage) for stage in STAGES},
             "reason": result.reason,
@@ -256,40 +272,10 @@ class ConceptScores:
             "mean_correlation_given_token": scored.mean_correlation_given_token,
             "new_pairs": scored.new_pairs,
             "reached": scored.reached,
+            "same_keyword": None if scored.same_keyword is None else scored.same_keyword.to_dict(),
             "scores": [
                 {"question": question} | score.to_dict() | {"p_bh": self.p_adjusted(result.name, name, question, stage)}
                 for question, scores in scored.scores.items()
                 for name, score in scores.items()
             ],
         }
-
-
-def concept_schema() -> pyarrow.Schema:
-    """Return the columns of `ConceptScores.records` as a table, the same whatever the scores."""
-    import pyarrow as pa
-
-    text, count, number, truth = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-    texts = ("site_a", "site_b", "comparison", "approach", "side", "where", "concept", "role", "of")
-    moments = ("null_mean", "null_std", "null_q05", "null_median", "null_q95", "null_q99", "null_skewness")
-    return pa.schema(
-        {
-            **dict.fromkeys(texts, text),
-            **dict.fromkeys(("features_a", "features_b"), count),
-            "stage": text,
-            "pairs": count,
-            **dict.fromkeys(("mean_correlation", "mean_correlation_given_token"), number),
-            "new_pairs": count,
-            "reached": number,
-            **dict.fromkeys(("question", "measure", "null", "method"), text),
-            **dict.fromkeys(("n", "permutations"), count),
-            **dict.fromkeys(("observed", *moments, "z", "p_value", "p_error"), number),
-            "stopped": truth,
-            "calibrated": number,
-            **dict.fromkeys(("kx", "ky", "forced_ones"), count),
-            "saturated": truth,
-            **dict.fromkeys(("groups", "largest_group"), count),
-            "rows_movable": number,
-            **dict.fromkeys(("note", "fallback", "insufficient"), text),
-            "p_bh": number,
-        }
-    )

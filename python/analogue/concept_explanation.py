@@ -29,7 +29,7 @@ class ConceptExplanation:
     Attributes
     ----------
     feature : int
-    where : {"token", "word", "window", "phrase"}
+    where : {"token", "word", "window", "phrase", "substring"}
         What had to be a word of a concept.
     contexts : tuple of (str, str, str)
         Left, token, right; the largest activation first.

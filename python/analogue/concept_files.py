@@ -83,6 +83,16 @@ def read(paths: Iterable[str | Path]) -> list[Definition]:
     return found
 
 
+def beside(definitions: dict[str, Definition], own: Iterable[Definition]) -> dict[str, Definition]:
+    """Return the definitions with others added, whose names must not be taken."""
+    for definition in own:
+        if definition.name in definitions:
+            taken = definitions[definition.name].source
+            raise ValueError(f"{definition.source}: name must not be taken, got {definition.name!r} of {taken}")
+        definitions[definition.name] = definition
+    return definitions
+
+
 def _files(path: Path) -> Iterator[Path]:
     if not path.exists():
         raise FileNotFoundError(f"{path} must be a TOML file of a concept or a folder of them, got none there")

@@ -1,7 +1,8 @@
-"""Which words of a concept have features, how many, and whether the two sides of a pair fire on the same one."""
+"""Which words of a concept have features, and how many: a score over many features of one word counts it often."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from . import _checks
 from .concept import Concept
+from .concept_incidence import Hits, checked_concepts, hits_of, incidence, lists, of_both, of_hits, place_of, words_of
 from .concepts import Concepts
-from .keywords import KeywordHits, Where, keyword_hits
+from .keywords import Where
 from .labels import Labels
 from .pairs import Pairs
 
@@ -44,14 +46,21 @@ def keyword_table(
     Raises
     ------
     TypeError, ValueError
-        If an argument is something else, or a pair has a feature that the labels do not.
+        If an argument is something else, or the labels are of another dictionary than the pairs.
     """
+    concepts = checked_concepts(concept)
+    return _counted(pairs, *of_both(pairs, labels_a, labels_b, concepts, where), *words_of(concepts))
+
+
+def word_table(pairs: Pairs, hits_a: Hits, hits_b: Hits, name: str, words: Sequence[str]) -> pyarrow.Table:
+    """Return `keyword_table` of hits that were found before: features, and places of words in their concept."""
+    return _counted(pairs, *of_hits(pairs, hits_a, hits_b, len(words)), [name] * len(words), list(words))
+
+
+def _counted(pairs: Pairs, a: Any, b: Any, names: list[str], words: list[str]) -> pyarrow.Table:
     import pyarrow as pa
 
-    concepts = _concepts(concept)
-    a, b = (_incidence(labels, concepts, where) for labels in (labels_a, labels_b))
-    in_a, in_b = _sides(pairs, a, b)
-    names, words = _words(concepts)
+    in_a, in_b = a[pairs.feature_a], b[pairs.feature_b]
     return pa.table(
         {
             "concept": names,
@@ -65,75 +74,6 @@ def keyword_table(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class SameKeyword:
-    """Whether the two sides of pairs fire on the same word of a concept.
-
-    Attributes
-    ----------
-    pairs : int
-        Pairs with a word of the concept on at least one side.
-    both : int
-        Those with one on both sides, be it the same or not.
-    same : int
-        Those with the same word on both sides.
-    disagreeing : pyarrow.Table
-        The ``pairs`` that are not among ``same``: ``pair`` (the row), ``feature_a``, ``feature_b``, ``correlation``,
-        and the words of each side, ``words_a`` and ``words_b``: lists, of which one may be empty.
-    """
-
-    pairs: int
-    both: int
-    same: int
-    disagreeing: pyarrow.Table
-
-    @property
-    def rate(self) -> float | None:
-        """``same / pairs``; None without a pair."""
-        return self.same / self.pairs if self.pairs else None
-
-
-def same_keyword(
-    pairs: Pairs, labels_a: Labels, labels_b: Labels, concept: Concept, where: Where = "word"
-) -> SameKeyword:
-    """Compare the words of a concept that the two features of every pair fire on.
-
-    That a pair matches a concept on both sides does not say that it does by one word: "day" and "night" are of time.
-
-    Parameters
-    ----------
-    pairs, labels_a, labels_b, where
-        See `keyword_table`.
-    concept : Concept
-        A word is the same if it is the same entry: "day" and "days" differ.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As for `keyword_table`.
-    """
-    import pyarrow as pa
-
-    if not isinstance(concept, Concept):
-        raise TypeError(f"concept must be a Concept, got {type(concept).__name__}")
-    concepts = Concepts((concept,))
-    in_a, in_b = _sides(pairs, *(_incidence(labels, concepts, where) for labels in (labels_a, labels_b)))
-    has_a, has_b = (np.diff(side.indptr) > 0 for side in (in_a, in_b))
-    same = in_a.multiply(in_b).sum(axis=1) > 0
-    rows = np.flatnonzero((has_a | has_b) & ~same)
-    table = pa.table(
-        {
-            "pair": rows,
-            "feature_a": pairs.feature_a[rows],
-            "feature_b": pairs.feature_b[rows],
-            "correlation": pairs.correlation[rows],
-            "words_a": _lists(in_a[rows], concept.words),
-            "words_b": _lists(in_b[rows], concept.words),
-        }
-    )
-    return SameKeyword(int((has_a | has_b).sum()), int((has_a & has_b).sum()), int(same.sum()), table)
-
-
 def keyword_incidence(labels: Labels, concepts: Concept | Concepts, where: Where = "word") -> pyarrow.Table:
     """Say which features have which words of which concepts in their top contexts.
 
@@ -145,10 +85,10 @@ def keyword_incidence(labels: Labels, concepts: Concept | Concepts, where: Where
     """
     import pyarrow as pa
 
-    own = _concepts(concepts)
-    hits = _hits(labels, own, where)
-    names, words = _words(own)
-    place = _place(hits, own)
+    own = checked_concepts(concepts)
+    hits = hits_of(labels, own, where)
+    names, words = words_of(own)
+    place = place_of(hits, own)
     return pa.table(
         {
             "feature": hits.feature,
@@ -172,9 +112,9 @@ def keyword_duplicates(
     import pyarrow as pa
 
     _checks.integer("most", most, minimum=1)
-    own = _concepts(concepts)
-    names, words = _words(own)
-    of_words = _incidence(labels, own, where).T.tocsr()
+    own = checked_concepts(concepts)
+    names, words = words_of(own)
+    of_words = incidence(labels, own, where).T.tocsr()
     of_words.sort_indices()
     sizes = np.diff(of_words.indptr)
     rows = np.argsort(-sizes, kind="stable")[: (sizes > most).sum()]
@@ -183,7 +123,7 @@ def keyword_duplicates(
             "concept": pa.array([names[row] for row in rows], pa.string()),
             "word": pa.array([words[row] for row in rows], pa.string()),
             "n": sizes[rows].astype(np.int64),
-            "features": _lists(of_words[rows], np.arange(labels.n_features)),
+            "features": lists(of_words[rows], np.arange(labels.n_features)),
         }
     )
 
@@ -215,68 +155,14 @@ class KeywordsPerFeature:
 
 def keywords_per_feature(labels: Labels, concepts: Concept | Concepts, where: Where = "word") -> KeywordsPerFeature:
     """Count the words and concepts of every feature: one that stands for one thing has one; see `keyword_table`."""
-    own = _concepts(concepts)
-    hits = _hits(labels, own, where)
-    _, distinct = np.unique([word.casefold() for word in _words(own)[1]], return_inverse=True)
+    own = checked_concepts(concepts)
+    hits = hits_of(labels, own, where)
+    _, distinct = np.unique([word.casefold() for word in words_of(own)[1]], return_inverse=True)
     words, groups = (
-        np.unique(np.stack([hits.feature, what]), axis=1)[0] for what in (distinct[_place(hits, own)], hits.group)
+        np.unique(np.stack([hits.feature, what]), axis=1)[0] for what in (distinct[place_of(hits, own)], hits.group)
     )
     return KeywordsPerFeature(*(np.bincount(features, minlength=labels.n_features) for features in (words, groups)))
 
 
 def _share(counts: NDArray[np.int64]) -> float | None:
     return float((counts > 1).sum() / (counts > 0).sum()) if counts.any() else None
-
-
-def _concepts(given: Concept | Concepts) -> Concepts:
-    if isinstance(given, Concept):
-        return Concepts((given,))
-    if not isinstance(given, Concepts):
-        raise TypeError(f"concept must be a Concept or Concepts, got {type(given).__name__}")
-    return given
-
-
-def _words(concepts: Concepts) -> tuple[list[str], list[str]]:
-    """Return concept and word of every place."""
-    return [own.name for own in concepts for _ in own.words], [word for own in concepts for word in own.words]
-
-
-def _hits(labels: Labels, concepts: Concepts, where: Where) -> KeywordHits:
-    return keyword_hits(labels, [concept.group for concept in concepts], where)
-
-
-def _place(hits: KeywordHits, concepts: Concepts) -> NDArray[np.int64]:
-    """Return the place of every hit's word among those of all concepts."""
-    sizes = [len(concept.words) for concept in concepts]
-    places: NDArray[np.int64] = np.cumsum([0, *sizes])[hits.group] + hits.keyword
-    return places
-
-
-def _incidence(labels: Labels, concepts: Concepts, where: Where) -> Any:
-    """Return features by words of all concepts as a sparse matrix of ones (F, W)."""
-    from scipy.sparse import csr_array
-
-    hits = _hits(labels, concepts, where)
-    shape = (labels.n_features, sum(len(concept.words) for concept in concepts))
-    return csr_array((np.ones(len(hits), np.int64), (hits.feature, _place(hits, concepts))), shape=shape)
-
-
-def _sides(pairs: Pairs, a: Any, b: Any) -> tuple[Any, Any]:
-    """Return the rows of the two features of every pair."""
-    if not isinstance(pairs, Pairs):
-        raise TypeError(f"pairs must be Pairs, got {type(pairs).__name__}")
-    for side, features, labels in (("a", pairs.feature_a, a), ("b", pairs.feature_b, b)):
-        if len(features) and features.max() >= labels.shape[0]:
-            raise ValueError(
-                f"labels_{side} must have all features of the pairs, got {labels.shape[0]} and feature {features.max()}"
-            )
-    return a[pairs.feature_a], b[pairs.feature_b]
-
-
-def _lists(rows: Any, values: Any) -> pyarrow.Array:
-    """Return for every row of a sparse matrix the values of the columns that it has."""
-    import pyarrow as pa
-
-    rows.sort_indices()
-    texts = pa.array(values)
-    return pa.ListArray.from_arrays(pa.array(rows.indptr, pa.int32()), texts.take(pa.array(rows.indices)))

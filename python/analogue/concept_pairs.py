@@ -60,7 +60,7 @@ def word_hits(labels: Labels, concepts: Sequence[Concept], where: Where = "word"
         Of all features of one side.
     concepts : sequence of Concept
         Of different names.
-    where : {"word", "token", "window", "phrase"}
+    where : {"word", "token", "window", "phrase", "substring"}
         See `keyword_hits`.
 
     Returns

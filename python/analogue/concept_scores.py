@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from . import _checks
-from .compare import matching_of, procedure_of
 from .comparison import Comparison
 from .concept import Concept
 from .concept_comparison import QUESTIONS, STAGES, ConceptResult, ConceptScores, WithoutWord
-from .concept_controls import CONTROLS, keyword_controls, random_features
+from .concept_controls import CONTROLS, random_features
+from .concept_entries import Entry, as_concepts, capped, check_asked, entries, pairing_of
+from .concept_keywords import word_table
 from .concept_nulls import ConceptTest
-from .concept_pairs import APPROACHES, HIT_SIDES, ConceptPairing, Ids, WordHits, most_per_word, union_hits, word_hits
+from .concept_pairs import Ids
 from .concepts import Concepts
 from .dictionaries import Dictionary
 from .keywords import Where
 from .reopen import reopened
+from .same_keyword import same_word
 from .settings import AUTO, REDRAWN, Settings
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, eq=False)
-class _Entry:
-    """What is to be scored: the words that were looked for and the features that they match."""
-
-    name: str
-    role: str
-    words: tuple[str, ...]
-    hits: tuple[WordHits, WordHits]
-    of: str | None = None
 
 
 def compare_concepts(
@@ -83,7 +74,7 @@ def compare_concepts(
         See `ConceptPairing`.
     side : {"b", "a", "either", "both"}
         Whose feature must match, for "best-partner" alone.
-    where : {"word", "token", "window", "phrase"}
+    where : {"word", "token", "window", "phrase", "substring"}
         What must be a word of the concept, see `keyword_hits`.
     measures, permutations, min_pairs
         As in `Settings`; None: those of the comparison. "original" draws 1000 times for up to 100 pairs, else 100.
@@ -121,14 +112,9 @@ def compare_concepts(
     FileNotFoundError
         If a dictionary is to be loaded again, and is gone.
     """
-    if not isinstance(comparison, Comparison):
-        raise TypeError(f"comparison must be a Comparison, such as a grid's cell, got {type(comparison).__name__}")
-    if comparison.settings.by != "activations":
-        raise ValueError("comparison must be matched by activations: concepts correlate features, got by=directions")
-    asked = _as_concepts(concepts)
+    check_asked(comparison, approach, side)
+    asked = as_concepts(concepts)
     wanted = _checked_controls(controls)
-    _checks.choice("approach", approach, APPROACHES)
-    _checks.choice("side", side, HIT_SIDES)
     if max_per_keyword is not None:
         _checks.integer("max_per_keyword", max_per_keyword, minimum=1)
     if draws is not None:
@@ -138,17 +124,14 @@ def compare_concepts(
     if dictionaries is not None or (comparison.rows == "decoder" and closed):
         comparison = reopened(comparison, dictionaries)
 
-    matching = matching_of(settings)
-    procedure = procedure_of(comparison.spaces, settings, matching, bands=True)
-    pairing = ConceptPairing(procedure, approach, side)
+    pairing = pairing_of(comparison, settings, approach, side)
     test = ConceptTest(pairing, comparison.labels, settings, comparison.rows, draws)
-    entries = _entries(comparison, asked, where, wanted, with_removed, seed)
+    listed = entries(comparison, asked, where, wanted, with_removed, seed)
     results, alone = [], []
-    for number, entry in enumerate(entries):
+    for number, entry in enumerate(listed):
         if progress is not None:
-            progress("concepts", number, len(entries))
-        if max_per_keyword is not None:
-            entry = replace(entry, hits=_capped(pairing, entry.hits, max_per_keyword))
+            progress("concepts", number, len(listed))
+        entry = replace(entry, hits=capped(pairing, entry.hits, max_per_keyword))
         drop = "drop-one-word" in wanted and entry.role == "concept"
         results.append(_result(test, entry, drop))
         if "random-features" in wanted and entry.role == "concept":
@@ -156,12 +139,13 @@ def compare_concepts(
             drawn = random_features(pairing, entry.hits[0].features, entry.hits[1].features, rng)
             alone.append(_random(test, entry.name, drawn))
     if progress is not None:
-        progress("concepts", len(entries), len(entries))
+        progress("concepts", len(listed), len(listed))
     about = {
         "measures": list(settings.measures),
         "permutations": settings.permutations,
         "draws": draws,
         "controls": list(wanted),
+        "left_out": _left_out(wanted, listed),
         "max_per_keyword": max_per_keyword,
         "min_pairs": settings.min_pairs,
         "seed": seed,
@@ -173,40 +157,20 @@ def compare_concepts(
     return ConceptScores(sites, role, approach, side, where, about, (*results, *alone))
 
 
-def _entries(
-    comparison: Comparison, concepts: Concepts, where: Where, controls: tuple[str, ...], with_removed: bool, seed: int
-) -> list[_Entry]:
-    """Look for the words of concepts and controls in the labels of both sides, in one pass a side."""
-    listed: list[tuple[Concept, str, str | None]] = [(concept, "concept", None) for concept in concepts]
-    if with_removed:
-        names = {concept.name: f"{concept.name} with removed words" for concept in concepts if concept.removed}
-        listed += [
-            (replace(concept.restored(), name=names[concept.name]), "with removed", concept.name)
-            for concept in concepts
-            if concept.name in names
-        ]
-    listed += [
-        (control, "control", None) for control in keyword_controls(comparison.labels, concepts, where, controls, seed)
-    ]
-    everything = [concept for concept, _, _ in listed]
-    sides = [word_hits(labels, everything, where) for labels in comparison.labels]
-    entries = [
-        _Entry(concept.name, role, concept.words, (hits_a, hits_b), of)
-        for (concept, role, of), hits_a, hits_b in zip(listed, *sides, strict=True)
-    ]
-    if "pooled" in controls and len(concepts) > 1:
-        pooled = [union_hits(hits[: len(concepts)]) for hits in sides]
-        entries.insert(len(concepts), _Entry("control: pooled", "pooled", (), (pooled[0], pooled[1])))
-    return entries
-
-
-def _result(test: ConceptTest, entry: _Entry, drop: bool) -> ConceptResult:
+def _result(test: ConceptTest, entry: Entry, drop: bool) -> ConceptResult:
     features = (entry.hits[0].features, entry.hits[1].features)
     questions = tuple(QUESTIONS) if entry.role != "control" else ("rows", "pair-subset")
     before, after = (test.scored(stage, *features, questions=questions) for stage in STAGES)
+    keywords = None
+    if entry.words:
+        before, after = (
+            replace(scored, same_keyword=same_word(scored.pairs, *entry.hits, entry.words))
+            for scored in (before, after)
+        )
+        keywords = word_table(after.pairs, *entry.hits, entry.name, entry.words)
     without = tuple(_without_words(test, entry)) if drop else ()
     sides = dict(zip("ab", features, strict=True))
-    return ConceptResult(entry.name, entry.role, entry.of, entry.words, sides, before, after, without)
+    return ConceptResult(entry.name, entry.role, entry.of, entry.words, sides, before, after, without, keywords)
 
 
 def _random(test: ConceptTest, name: str, features: tuple[Ids, Ids]) -> ConceptResult:
@@ -216,7 +180,7 @@ def _random(test: ConceptTest, name: str, features: tuple[Ids, Ids]) -> ConceptR
     return ConceptResult(f"control: random features for {name}", "control", name, (), sides, before, after)
 
 
-def _without_words(test: ConceptTest, entry: _Entry) -> Iterable[WithoutWord]:
+def _without_words(test: ConceptTest, entry: Entry) -> Iterable[WithoutWord]:
     hit = np.union1d(*(hits.word for hits in entry.hits))
     for place in hit.tolist():
         features = [hits.without(place).features for hits in entry.hits]
@@ -231,10 +195,15 @@ def _without_words(test: ConceptTest, entry: _Entry) -> Iterable[WithoutWord]:
         )
 
 
-def _capped(pairing: ConceptPairing, hits: tuple[WordHits, WordHits], most: int) -> tuple[WordHits, WordHits]:
-    best = pairing.best_correlation(hits[0].features, hits[1].features)
-    a, b = (most_per_word(own, weight, most) for own, weight in zip(hits, best, strict=True))
-    return a, b
+def _left_out(controls: tuple[str, ...], listed: Iterable[Entry]) -> dict[str, str]:
+    """Say why a control that was asked for is not there."""
+    names = {entry.name for entry in listed}
+    found = {}
+    if "random-keywords" in controls and "control: random-keywords" not in names:
+        found["random-keywords"] = "no feature of B fires on a word that no concept has"
+    if "pooled" in controls and "control: pooled" not in names:
+        found["pooled"] = "there is one concept alone"
+    return found
 
 
 def _settings(
@@ -255,14 +224,6 @@ def _settings(
         seed=seed,
         null=AUTO if own.null in REDRAWN else own.null,
     )
-
-
-def _as_concepts(given: Concepts | Concept | Iterable[Concept]) -> Concepts:
-    if isinstance(given, Concepts):
-        return given
-    if isinstance(given, str):
-        raise TypeError(f"concepts must be Concepts (see Concepts.load), got the string {given!r}")
-    return Concepts((given,) if isinstance(given, Concept) else tuple(given))
 
 
 def _checked_controls(given: Iterable[str]) -> tuple[str, ...]:

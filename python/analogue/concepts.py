@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _checks
-from .concept import Concept
+from .concept import Concept, mixed_words
 from .concept_explanation import ConceptExplanation, by_context, explain_feature
-from .concept_files import Definition, read, resolve, shipped
+from .concept_files import beside, read, resolve, shipped
 from .corpus import Corpus
 from .explanations import Explanations, as_labels
 from .given import Activations
 from .keywords import Where, keyword_hits
 from .labels import Labels
 from .mentions import specificity
-from .producible import unproducible
+from .producible import sentence, unproducible
 from .vocabulary import count_words
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Concepts:
             word: file and line are said.
         """
         paths = [files] if isinstance(files, str | Path) else files
-        definitions = _beside(shipped(), read(paths))
+        definitions = beside(shipped(), read(paths))
         return cls(tuple(resolve(definitions, name) for name in names or definitions))
 
     @classmethod
@@ -87,7 +87,7 @@ class Concepts:
         words are added and taken away), and a table ``[removed]`` of words that are left out, each with the reason.
         """
         own = read(paths)
-        definitions = _beside(shipped(), own)
+        definitions = beside(shipped(), own)
         return cls(tuple(resolve(definitions, definition.name) for definition in own))
 
     @property
@@ -116,7 +116,7 @@ class Concepts:
             Of explanations every word counts, whether ``where`` is "word" or "window"; see `Explanations.labels`.
         where : {"word", "token", "window", "phrase", "substring"}
             What must be a word of the concept, see `keyword_hits`: the whole word of the activating token, the token
-            alone, any word in the window, or a phrase in it.
+            alone, any word in the window, a phrase in it, or any piece of the token (wrong, and there to compare).
         least : int
             Top contexts that must have a word of the concept, whichever of them; 1 counts a feature with any.
 
@@ -140,6 +140,12 @@ class Concepts:
         self, labels_a: Labels | Explanations, labels_b: Labels | Explanations, where: Where = "word"
     ) -> pyarrow.Table:
         """Count what every word hits on both sides, before anything is scored.
+
+        Parameters
+        ----------
+        labels_a, labels_b : Labels or Explanations
+        where : {"word", "token", "window", "phrase", "substring"}
+            As for `features`, whose features are those that are counted here for any word.
 
         Returns
         -------
@@ -220,18 +226,22 @@ class Concepts:
 
     def warn_unproducible(self, tokenizer: PreTrainedTokenizerFast) -> None:
         """Warn, once for all of them, of the words that a tokenizer loses, and list them."""
-        lost = self.unproducible(tokenizer)
-        if lost:
-            listed = "; ".join(f"{name}: {', '.join(words)}" for name, words in lost.items())
-            warnings.warn(
-                f"the tokenizer produces no token sequence for these words, so no feature can stand for them: {listed}",
-                stacklevel=2,
-            )
+        said = sentence(self.unproducible(tokenizer))
+        if said is not None:
+            warnings.warn(said, stacklevel=2)
 
     def explain(self, labels: Labels | Explanations, feature: int, where: Where = "word") -> ConceptExplanation:
         """Say which words of which concepts match a feature in which context, or that none does.
 
         What is only near, and what would match had it not been removed, is said too; ``print`` the result.
+
+        Parameters
+        ----------
+        labels : Labels or Explanations
+        feature : int
+            Its id in the full dictionary.
+        where : {"word", "token", "window", "phrase", "substring"}
+            As for `features`.
         """
         labels = as_labels("labels", labels)
         _checks.integer("feature", feature, minimum=0)
@@ -272,30 +282,9 @@ class Concepts:
         ValueError
             If the concepts have fewer than ``n`` words.
         """
-        rng = np.random.default_rng(seed)
-        words = [list(dict.fromkeys(map(str.casefold, concept.words))) for concept in self]
-        most = len(set().union(*words))
-        if n is not None and _checks.integer("n", n, minimum=1) > most:
-            raise ValueError(f"n must be at most {most}, the words of these concepts, got {n}")
-        drawn: dict[str, None] = {}
-        while True:
-            for place in range(len(self)) if n is None else rng.permutation(len(self)):
-                left = [word for word in words[place] if word not in drawn]
-                if left and len(drawn) != n:
-                    drawn[left[rng.integers(len(left))]] = None
-            if n is None or len(drawn) == n:
-                return Concept("mixed", tuple(drawn))
+        return Concept("mixed", mixed_words(self.concepts, np.random.default_rng(seed), n))
 
     def _new_words(self, given: Labels | Explanations) -> dict[str, tuple[int, int]]:
         """Count features and contexts of the label words that are in no concept, removed words included."""
         known = {word.casefold() for concept in self for word in (*concept.words, *concept.removed)}
         return count_words(as_labels("labels", given), known)
-
-
-def _beside(definitions: dict[str, Definition], own: Iterable[Definition]) -> dict[str, Definition]:
-    for definition in own:
-        if definition.name in definitions:
-            taken = definitions[definition.name].source
-            raise ValueError(f"{definition.source}: name must not be taken, got {definition.name!r} of {taken}")
-        definitions[definition.name] = definition
-    return definitions

@@ -156,8 +156,8 @@ def junk(labels_a: Labels, labels_b: Labels, rule: str | int = "majority", prese
         name += f", {listed.name}"
 
     def keeps(pairs: Pairs) -> NDArray[np.bool_]:
-        check_covers("labels_a", labels_a, pairs.feature_a)
-        check_covers("labels_b", labels_b, pairs.feature_b)
+        check_covers("labels_a", labels_a, pairs, "a")
+        check_covers("labels_b", labels_b, pairs, "b")
         return np.asarray(~junk_a[pairs.feature_a] & ~junk_b[pairs.feature_b])
 
     return Filter(name, keeps)
@@ -179,8 +179,8 @@ def shared_word(labels_a: Labels, labels_b: Labels, minimum: int = 1) -> Filter:
     least = _checks.integer("minimum", minimum, minimum=1)
 
     def keeps(pairs: Pairs) -> NDArray[np.bool_]:
-        check_covers("labels_a", labels_a, pairs.feature_a)
-        check_covers("labels_b", labels_b, pairs.feature_b)
+        check_covers("labels_a", labels_a, pairs, "a")
+        check_covers("labels_b", labels_b, pairs, "b")
         words_a, words_b = (
             {feature: labels.words(feature) for feature in np.unique(features).tolist()}
             for labels, features in ((labels_a, pairs.feature_a), (labels_b, pairs.feature_b))

@@ -78,8 +78,8 @@ def share_by_correlation(
 
     _checks.integer("parts", parts, minimum=1)
     order = np.argsort(pairs.correlation, kind="stable")
-    junk_a = junk_features(check_covers("labels_a", labels_a, pairs.feature_a), rule, preset)[pairs.feature_a]
-    junk_b = junk_features(check_covers("labels_b", labels_b, pairs.feature_b), rule, preset)[pairs.feature_b]
+    junk_a = junk_features(check_covers("labels_a", labels_a, pairs, "a"), rule, preset)[pairs.feature_a]
+    junk_b = junk_features(check_covers("labels_b", labels_b, pairs, "b"), rule, preset)[pairs.feature_b]
     rows = [
         {
             "part": part,
@@ -126,8 +126,8 @@ def dropped(
     import pyarrow as pa
 
     listed = as_junk_list(preset)
-    junk_a = junk_features(check_covers("labels_a", labels_a, pairs.feature_a), rule, listed)[pairs.feature_a]
-    junk_b = junk_features(check_covers("labels_b", labels_b, pairs.feature_b), rule, listed)[pairs.feature_b]
+    junk_a = junk_features(check_covers("labels_a", labels_a, pairs, "a"), rule, listed)[pairs.feature_a]
+    junk_b = junk_features(check_covers("labels_b", labels_b, pairs, "b"), rule, listed)[pairs.feature_b]
     gone = np.flatnonzero(junk_a | junk_b)
     sides = np.where(junk_a & junk_b, "both", np.where(junk_a, "a", "b"))[gone]
     columns: dict[str, pa.Array] = {

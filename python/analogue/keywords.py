@@ -134,6 +134,12 @@ def keyword_hits(labels: Labels, groups: Sequence[KeywordGroup], where: Where = 
 
     Notes
     -----
+    The notebooks that this package follows matched by "substring" first, and last by the token: white space around it
+    left off and without case it had to be the keyword, and so had some piece of the two tokens before it, the token
+    itself and the one after, cut at spaces and with ``. , ? !`` deleted. "token" is nearest to that; it also finds
+    "man's", "(man)" and "man:", which they missed, and takes every tail of a longer word, which they took only where
+    the whole word stood near.
+
     A word that reaches the edge of the context, with text on that side, may be the piece of a longer word that the
     window cuts, and matches nothing: the last word of most windows does not count, and with a window of one token an
     activating word of four tokens may not.

@@ -13,6 +13,7 @@ from .aligned_corpus import AlignedCorpus
 from .corpus import Corpus
 from .given import Activations
 from .junk_lists import DEFAULT, JunkList, as_junk_list
+from .pairs import Pairs
 from .places import token_places
 from .sequences import sample_positions, top_positions
 from .tokens import top_token_texts
@@ -208,16 +209,17 @@ def sample_contexts(
     return cut.labels(rows.reshape(acts.n_features, -1), values.reshape(acts.n_features, -1))
 
 
-def check_covers(name: str, labels: Labels, features: NDArray[np.int64]) -> Labels:
-    """Return labels that have these features; others are of another dictionary, and refused by name."""
+def check_covers(name: str, labels: Labels, pairs: Pairs, side: str) -> Labels:
+    """Return labels that are of the dictionary of a side of pairs, as far as its size tells; refuse others by name."""
     if not isinstance(labels, Labels):
         raise TypeError(f"{name} must be Labels, got {type(labels).__name__}")
-    highest = int(features.max(initial=-1))
+    own = f"{name} must be of the pairs' dictionary, which has"
+    if pairs.n_features is not None and labels.n_features != pairs.n_features["ab".index(side)]:
+        wanted = pairs.n_features["ab".index(side)]
+        raise ValueError(f"{own} {wanted} features, got labels of {labels.n_features} features")
+    highest = int((pairs.feature_a if side == "a" else pairs.feature_b).max(initial=-1))
     if highest >= labels.n_features:
-        raise ValueError(
-            f"{name} must be of the pairs' dictionary, which has a feature {highest}, got labels of "
-            f"{labels.n_features} features"
-        )
+        raise ValueError(f"{own} a feature {highest}, got labels of {labels.n_features} features")
     return labels
 
 

@@ -136,6 +136,7 @@ class Matches:
             correlation_given_token=None if token_ids is None else self._correlation(chosen, token_ids),
             metric=self.metric,
             value=None if self._is_plain else chosen.weight,
+            n_features=(len(self.candidates.best_b), len(self.candidates.best_a)),
         )
 
     def _plain(self, chosen: Chosen) -> NDArray[np.float64]:

@@ -50,8 +50,8 @@ def hubs(
     _checks.integer("top", top, minimum=1)
     pairs, hub, partner = _sided(found, side)
     if labels is not None:
-        for name, their, ids in zip("AB", labels, (pairs.feature_a, pairs.feature_b), strict=True):
-            check_covers(f"labels of {name}", their, ids)
+        for name, their in zip("ab", labels, strict=True):
+            check_covers(f"labels of {name.upper()}", their, pairs, name)
     features, where, times = np.unique(hub, return_inverse=True, return_counts=True)
     order = np.argsort(-times, kind="stable")[:top]
     correlation, given = pairs.correlation, pairs.correlation_given_token

@@ -100,6 +100,8 @@ class Pairs:
         The metric, where it is not plain Pearson (with "pearson": the partial correlation that matching was given).
     stages : tuple of Stage
         Every stage so far, in order, with its row counter and what it dropped.
+    n_features : tuple of (int, int), or None
+        The features of both dictionaries, by which labels of another are told; None where it is not known.
     """
 
     feature_a: NDArray[np.int64]
@@ -109,6 +111,7 @@ class Pairs:
     metric: str = "pearson"
     value: NDArray[np.float64] | None = None
     stages: tuple[Stage, ...] = ()
+    n_features: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.feature_a)
@@ -205,11 +208,17 @@ class Pairs:
         )
 
     @classmethod
-    def from_arrow(cls, table: pyarrow.Table, stages: Iterable[Stage], metric: str = "pearson") -> Pairs:
-        """Read back what `to_arrow` returned, given all stages (without what they dropped) and the metric."""
+    def from_arrow(
+        cls,
+        table: pyarrow.Table,
+        stages: Iterable[Stage],
+        metric: str = "pearson",
+        n_features: tuple[int, int] | None = None,
+    ) -> Pairs:
+        """Read back what `to_arrow` returned, given all stages (without what they dropped) and what is no column."""
         given, value = (None if table[name].null_count else table[name].to_numpy() for name in _NUMBERS[1:])
         a, b, plain = (table[name].to_numpy() for name in (*_IDS, "correlation"))
-        everything = cls(a, b, plain, given, metric, value)
+        everything = cls(a, b, plain, given, metric, value, n_features=n_features)
         dropped_by = np.array(table["dropped_by"].to_pylist(), dtype=object)
         stages = tuple(replace(stage, dropped=everything.select(dropped_by == stage.name)) for stage in stages)
         return replace(everything.select(table["kept"].to_numpy()), stages=stages)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .documents import check_fast
@@ -29,6 +29,14 @@ def unproducible(words: Sequence[str], tokenizer: PreTrainedTokenizerFast, case_
         texts = tokenizer.batch_decode(ids, clean_up_tokenization_spaces=False)
         lost = [word for word, text in zip(lost, texts, strict=True) if not _same(word, text, case_sensitive)]
     return tuple(lost)
+
+
+def sentence(lost: Mapping[str, Sequence[str]]) -> str | None:
+    """List the words that are lost, by concept, in one sentence; None without any."""
+    if not lost:
+        return None
+    listed = "; ".join(f"{name}: {', '.join(words)}" for name, words in lost.items())
+    return f"the tokenizer produces no token sequence for these words, so no feature can stand for them: {listed}"
 
 
 def _same(word: str, text: str, case_sensitive: bool) -> bool:

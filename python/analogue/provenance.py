@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from .aligned_corpus import AlignedCorpus
@@ -29,9 +30,16 @@ def run_record(
         What the caller was asked to do.
     sites : mapping of str to str, optional
         Of every side the one site that was compared; by default all.
+
+    Returns
+    -------
+    dict
+        Paths as they were given. Where one is relative, ``directory`` is the folder that it starts from.
     """
+    relative = any(not path.is_absolute() for path in _paths(sides, corpus))
     return {
         "arguments": dict(arguments),
+        "directory": str(Path.cwd()) if relative else None,
         "models": {key: _model(side) for key, side in sides.items()},
         "dictionaries": {
             key: {
@@ -43,6 +51,15 @@ def run_record(
         },
         "text": _text(corpus),
     }
+
+
+def _paths(sides: Mapping[str, Side], corpus: Corpus | AlignedCorpus) -> Iterable[Path]:
+    read = corpus.a if isinstance(corpus, AlignedCorpus) else corpus
+    yield from map(Path, read.files)
+    for side in sides.values():
+        if side.files:  # else its name is no path, but that of a hub
+            yield Path(side.name)
+        yield from (dictionary.path for dictionary in side.dictionaries.values() if dictionary.path is not None)
 
 
 def _text(corpus: Corpus | AlignedCorpus) -> dict[str, Any]:

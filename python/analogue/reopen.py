@@ -60,12 +60,13 @@ def reopen_corpus(comparison: Comparison) -> tuple[Corpus, PreTrainedTokenizerFa
     files: Mapping[str, str] = record.get("files") or {}
     if not files:
         raise ValueError("the text of this run did not come from files, so it cannot be read again: pass the corpus")
-    for path, digest in files.items():
-        _check_file(Path(path), digest, "the text")
+    paths = [_path(comparison, path) for path in files]
+    for path, digest in zip(paths, files.values(), strict=True):
+        _check_file(path, digest, "the text")
     arguments = comparison.provenance.get("arguments") or {}
     tokenizer, other = (_tokenizer(comparison, side) for side in ("a", "b"))
     corpus = Corpus.from_files(
-        list(files),
+        paths,
         tokenizer,
         context_length=record["context_length"],
         text_field=arguments.get("text_field") or "text",
@@ -120,7 +121,7 @@ def _dictionary(comparison: Comparison, side: str, site: str) -> Dictionary:
         raise ValueError(
             f"the dictionary of {site} cannot be loaded again: this run does not say which folder it came from; pass it"
         )
-    folder = Path(record["path"])
+    folder = _path(comparison, record["path"])
     if not folder.exists():
         raise FileNotFoundError(f"the dictionary of {site} cannot be loaded again: {folder} is gone")
     arguments = comparison.provenance.get("arguments") or {}
@@ -134,7 +135,7 @@ def _dictionary(comparison: Comparison, side: str, site: str) -> Dictionary:
 def _model(comparison: Comparison, side: str, site: str) -> Side:
     """Load a model with the neurons of a site."""
     record = _check_model(comparison, side)
-    loaded = load_side(record["name"], sites=[site])[0]
+    loaded = load_side(_name(comparison, record), sites=[site])[0]
     revision = getattr(loaded.model.config, "_commit_hash", None)
     if revision != record["revision"]:
         raise ValueError(f"{record['name']} must be at revision {record['revision']}, as in the run, got {revision}")
@@ -146,7 +147,7 @@ def _tokenizer(comparison: Comparison, side: str) -> PreTrainedTokenizerFast:
 
     record = _check_model(comparison, side)
     at = {} if record["revision"] is None else {"revision": record["revision"]}
-    return AutoTokenizer.from_pretrained(record["name"], **at)
+    return AutoTokenizer.from_pretrained(_name(comparison, record), **at)
 
 
 def _check_model(comparison: Comparison, side: str) -> dict[str, Any]:
@@ -155,8 +156,20 @@ def _check_model(comparison: Comparison, side: str) -> dict[str, Any]:
     if not record.get("name"):
         raise ValueError(f"the model of side {side.upper()} cannot be loaded again: this run does not say its name")
     for name, digest in record["sha256"].items():
-        _check_file(Path(record["name"]) / name, digest, f"the model of side {side.upper()}")
+        _check_file(Path(_name(comparison, record)) / name, digest, f"the model of side {side.upper()}")
     return dict(record)
+
+
+def _name(comparison: Comparison, record: Mapping[str, Any]) -> str:
+    """Return a model's folder, or the name that a hub has it by: then no file of it was recorded."""
+    return str(_path(comparison, record["name"])) if record["sha256"] else str(record["name"])
+
+
+def _path(comparison: Comparison, recorded: str) -> Path:
+    """Return a path of the manifest, a relative one from where the run was made, or from here if it is not there."""
+    here = Path(recorded)
+    there = Path(comparison.provenance.get("directory") or "", recorded)
+    return here if here.exists() and not there.exists() else there
 
 
 def _record(comparison: Comparison, side: str, site: str) -> dict[str, Any]:

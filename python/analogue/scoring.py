@@ -184,8 +184,8 @@ def _with_draws(score: Score, asked: int) -> Score:
 
 def _tokens(pairs: Pairs, labels: Sides) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     sides = list(zip(labels, (pairs.feature_a, pairs.feature_b), strict=True))
-    for name, (own, features) in zip("AB", sides, strict=True):
-        check_covers(f"labels of {name}", own, features)
+    for side, own in zip("ab", labels, strict=True):
+        check_covers(f"labels of {side.upper()}", own, pairs, side)
     a, b = shared_ids(*([own.top_token[feature] for feature in features.tolist()] for own, features in sides))
     return a, b
 

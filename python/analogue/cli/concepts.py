@@ -7,18 +7,20 @@ from typing import Annotated
 
 import typer
 
-from .. import report
+from .. import _checks, report
 from ..comparison import Comparison
 from ..concept_controls import CONTROLS
 from ..concept_pairs import APPROACHES, HIT_SIDES
 from ..concept_scores import compare_concepts
 from ..concepts import Concepts
 from ..grid import load_comparison
+from ..keywords import WHERE, Where
 from ..nulls.permutations import ORIGINAL
+from . import concept_views
 from .options import Overwrite, Seed, permutations_of
 from .output import print_json, print_tables, progress_bars
 
-_WHERE = ("word", "token", "window", "phrase")
+_VIEWS = "--explain, --coverage, --keywords, --specificity and --suggest"
 
 ConceptsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON, and nothing else, to stdout.")]
 
@@ -45,7 +47,11 @@ def concepts_command(
         ),
     ] = None,
     where: Annotated[
-        str, typer.Option(help="What must be one of the words: the whole word fired on, token, window or phrase.")
+        str,
+        typer.Option(
+            help="What must be one of the words: the whole word fired on (word), the token alone (token), any word or "
+            "phrase around it (window, phrase), or, wrongly, any piece of it (substring)."
+        ),
     ] = "word",
     measures: Annotated[str, typer.Option(help="Measures, with commas between; none: those of the run.")] = "",
     controls: Annotated[
@@ -73,9 +79,27 @@ def concepts_command(
     coverage: Annotated[
         bool, typer.Option("--coverage", help="Count what every word hits on both sides, and score nothing.")
     ] = False,
+    keywords: Annotated[
+        bool,
+        typer.Option("--keywords", help="Count features and pairs of every word, and score nothing."),
+    ] = False,
+    specificity: Annotated[
+        bool,
+        typer.Option(
+            "--specificity", help="Read the text again: how much of its features' activation lies on a concept's words."
+        ),
+    ] = False,
     suggest: Annotated[
         int | None, typer.Option(help="Propose so many words that features fire on and no concept has; score nothing.")
     ] = None,
+    explanations_a: Annotated[
+        Path | None,
+        typer.Option(
+            help="Explanations of A's features that others wrote, see load_explanations, in place of its labels; "
+            "with --explain, --coverage or --suggest, of one comparison."
+        ),
+    ] = None,
+    explanations_b: Annotated[Path | None, typer.Option(help="Those of B's features.")] = None,
     seed: Seed = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder for concepts.json, .parquet and .png; none: printed only.")
@@ -87,20 +111,34 @@ def concepts_command(
 
     The run must hold its activations; its dictionaries are loaded again from where they were, and checked.
     """
-    views = [explain is not None, coverage, suggest is not None]
+    views = [explain is not None, coverage, keywords, specificity, suggest is not None]
     if sum(views) > 1:
-        raise ValueError("explain, coverage and suggest are views of their own: give one of them")
+        raise ValueError(f"{_VIEWS} are views of their own: give one of them")
     if any(views) and out is not None:
-        raise ValueError("out goes with scores: --explain, --coverage and --suggest are printed only")
+        raise ValueError(f"out goes with scores: {_VIEWS} are printed only")
+    foreign = {"a": explanations_a, "b": explanations_b}
+    elsewhere = any(path is not None for path in foreign.values())
+    if elsewhere and not (explain is not None or coverage or suggest is not None):
+        raise ValueError("explanations go with --explain, --coverage or --suggest, which look at texts alone")
     chosen = Concepts.load(*_names(concepts), files=files)
     result = load_comparison(run)
     comparisons = [result] if isinstance(result, Comparison) else list(result.comparisons.values())
+    if elsewhere and len(comparisons) > 1:
+        raise ValueError(f"explanations are of one dictionary, got the {len(comparisons)} comparisons of {run}")
+    texts = concept_views.texts_of(comparisons, foreign)
+    _checks.choice("where", where, WHERE)
+    place: Where = where  # type: ignore[assignment]
+    pairing = {"approach": approach, "side": side or "b", "where": place, "max_per_keyword": max_per_keyword}
     if explain is not None:
-        _explain(comparisons, chosen, explain, side or "a", where, as_json)
+        concept_views.explain(texts, chosen, explain, side or "a", place, as_json)
     if coverage:
-        _coverage(comparisons, chosen, where, as_json)
+        concept_views.coverage(texts, chosen, place, as_json)
+    if keywords:
+        concept_views.keywords(comparisons, chosen, as_json, **pairing)
+    if specificity:
+        concept_views.specificity(comparisons, chosen, place, as_json)
     if suggest is not None:
-        _suggest(comparisons, chosen, suggest, as_json)
+        concept_views.suggest(texts, chosen, suggest, as_json)
     if any(views):
         return
     if out is not None:
@@ -112,14 +150,11 @@ def concepts_command(
             scores = compare_concepts(
                 comparison,
                 chosen,
-                approach=approach,
-                side=side or "b",
-                where=where,  # type: ignore[arg-type]
+                **pairing,  # type: ignore[arg-type]
                 measures=_names(measures) or None,
                 permutations=None if permutations is None else permutations_of(permutations),
                 draws=draws,
                 controls=() if controls == "none" else _names(controls),
-                max_per_keyword=max_per_keyword,
                 with_removed=with_removed,
                 min_pairs=min_pairs,
                 seed=seed,
@@ -133,50 +168,6 @@ def concepts_command(
     else:
         last = None if out is None else f"Everything is in {out}"
         print_tables((table for each in found for table in report.concept_tables(each)), last)
-
-
-def _explain(
-    comparisons: list[Comparison], concepts: Concepts, feature: int, side: str, where: str, as_json: bool
-) -> None:
-    if side not in ("a", "b"):
-        raise ValueError(f"side must be a or b with explain, got {side!r}")
-    seen = {}
-    for comparison in comparisons:
-        space = comparison.spaces[side]
-        role = "control, " if comparison.provenance.get("role") == "control" else ""
-        name = f"{role}{side.upper()} {space.site}"
-        if name not in seen:
-            seen[name] = concepts.explain(space.labels, feature, where)  # type: ignore[arg-type]
-    if as_json:
-        print_json([{"site": name} | explanation.to_dict() for name, explanation in seen.items()])
-        return
-    for name, explanation in seen.items():
-        print(f"{name}:\n{explanation}\n")
-
-
-def _coverage(comparisons: list[Comparison], concepts: Concepts, where: str, as_json: bool) -> None:
-    tables = {
-        report.name_of(comparison): concepts.coverage(*comparison.labels, where)  # type: ignore[arg-type]
-        for comparison in comparisons
-    }
-    if as_json:
-        print_json([{"sites": name, "words": table.to_pylist()} for name, table in tables.items()])
-    else:
-        print_tables(report.coverage_table(name, table) for name, table in tables.items())
-
-
-def _suggest(comparisons: list[Comparison], concepts: Concepts, n: int, as_json: bool) -> None:
-    tables = {
-        report.name_of(comparison): {
-            side: concepts.suggest(labels, n) for side, labels in zip("ab", comparison.labels, strict=True)
-        }
-        for comparison in comparisons
-    }
-    if as_json:
-        listed = {name: {side: table.to_pylist() for side, table in of.items()} for name, of in tables.items()}
-        print_json([{"sites": name, "words": of} for name, of in listed.items()])
-    else:
-        print_tables(report.suggestion_table(name, of) for name, of in tables.items())
 
 
 def _names(listed: str) -> tuple[str, ...]:

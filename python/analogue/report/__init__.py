@@ -8,15 +8,18 @@ from ..comparison import Comparison
 from ..grid import Grid
 from ..runs import new_run
 from .ablation import ablation_tables as ablation_tables
+from .concept_words import coverage_table as coverage_table
+from .concept_words import keywords_table as keywords_table
+from .concept_words import specificity_table as specificity_table
+from .concept_words import suggestion_table as suggestion_table
 from .concepts import concept_figure as concept_figure
 from .concepts import concept_tables as concept_tables
-from .concepts import coverage_table as coverage_table
 from .concepts import save_concepts as save_concepts
-from .concepts import suggestion_table as suggestion_table
 from .explanation import explanation_tables as explanation_tables
 from .figures import draw_comparison as draw_comparison
 from .figures import draw_grid as draw_grid
 from .grading import write_grading as write_grading
+from .layout import beside as beside
 from .layout import name_of as name_of
 from .showing import shown_tables as shown_tables
 from .tables import tables as tables

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..concept_comparison import QUESTIONS, ConceptResult, ConceptScores, concept_schema
+from ..concept_comparison import QUESTIONS, ConceptResult, ConceptScores
 from ..files import staged_folder, write_json
 from ..nulls import Score
 from ..verdict import ALPHA
@@ -27,46 +27,12 @@ _ANSWERS = tuple(QUESTIONS)
 def concept_tables(found: ConceptScores) -> Iterator[Table]:
     """Yield what concepts score in one comparison: features and pairs, scores after the filters, dropped words."""
     yield _counts(found)
+    yield _words(found)
     for question in QUESTIONS:
         if any(question in result.after.scores for result in found):
             yield _scores(found, question)
     if any(result.without_word for result in found):
         yield _without_words(found)
-
-
-def coverage_table(name: str, coverage: pyarrow.Table) -> Table:
-    """Show the features and contexts of every word that has any, and name those that have none."""
-    table = new_table(
-        f"{name}: features with a word in a top context, and these contexts",
-        ("concept", "word"),
-        ("features A", "features B", "contexts A", "contexts B"),
-    )
-    numbers = ("features_a", "features_b", "contexts_a", "contexts_b")
-    rows = coverage.to_pylist()
-    missing: dict[str, list[str]] = {}
-    last = None
-    for row in rows:
-        if not (row["features_a"] or row["features_b"]):
-            missing.setdefault(row["concept"], []).append(row["word"])
-            continue
-        if last is not None and row["concept"] != last:
-            table.add_section()
-        table.add_row(
-            row["concept"] if row["concept"] != last else "", row["word"], *(str(row[key]) for key in numbers)
-        )
-        last = row["concept"]
-    note_below(table, [("", f"{concept}, no feature: {', '.join(words)}") for concept, words in missing.items()])
-    return table
-
-
-def suggestion_table(name: str, sides: dict[str, pyarrow.Table]) -> Table:
-    """Show the words that most features fire on and no concept has."""
-    table = new_table(f"{name}: words that most features fire on and no concept has", ("of", "word"), ("features",))
-    for side, suggested in sides.items():
-        table.add_section()
-        for place, row in enumerate(suggested.to_pylist()):
-            table.add_row(side.upper() if place == 0 else "", row["word"], str(row["features"]))
-    return table
 
 
 def save_concepts(
@@ -102,6 +68,39 @@ def save_concepts(
         pq.write_table(pa.Table.from_pylist(records, concept_schema()), folder / "concepts.parquet")
         figure = concept_figure(found, measure)
         figure.savefig(folder / "concepts.png", metadata={"Software": None})
+
+
+def concept_schema() -> pyarrow.Schema:
+    """Return the columns of `ConceptScores.records` as a table, the same whatever the scores."""
+    import pyarrow as pa
+
+    text, count, number, truth = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+    texts = ("site_a", "site_b", "comparison", "approach", "side", "where", "concept", "role", "of")
+    moments = ("null_mean", "null_std", "null_q05", "null_median", "null_q95", "null_q99", "null_skewness")
+    return pa.schema(
+        {
+            **dict.fromkeys(texts, text),
+            **dict.fromkeys(("features_a", "features_b"), count),
+            **dict.fromkeys(("words_a", "words_b"), pa.list_(text)),
+            "stage": text,
+            "pairs": count,
+            **dict.fromkeys(("mean_correlation", "mean_correlation_given_token"), number),
+            "new_pairs": count,
+            "reached": number,
+            "same_keyword": number,
+            **dict.fromkeys(("question", "measure", "null", "method"), text),
+            **dict.fromkeys(("n", "permutations"), count),
+            **dict.fromkeys(("observed", *moments, "z", "p_value", "p_error"), number),
+            "stopped": truth,
+            "calibrated": number,
+            **dict.fromkeys(("kx", "ky", "forced_ones"), count),
+            "saturated": truth,
+            **dict.fromkeys(("groups", "largest_group"), count),
+            "rows_movable": number,
+            **dict.fromkeys(("note", "fallback", "insufficient"), text),
+            "p_bh": number,
+        }
+    )
 
 
 def concept_figure(found: Sequence[ConceptScores], measure: str | None = None) -> Figure:
@@ -171,7 +170,26 @@ def _counts(found: ConceptScores) -> Table:
         table.add_row(
             result.name.removeprefix("control: "), *numbers, number(after.mean_correlation_given_token, ".2f")
         )
-    note_below(table, [("", "scores below are of the pairs after the filters; those before stand in --json and --out")])
+    notes = [("", "scores below are of the pairs after the filters; those before stand in --json and --out")]
+    note_below(table, notes + [(name, f"left out, {why}") for name, why in found.settings["left_out"].items()])
+    return table
+
+
+def _words(found: ConceptScores) -> Table:
+    """Show how many words have features, and of the pairs that fire on a word those that fire on one, both sides."""
+    table = new_table(
+        f"{_name(found)}: words with features, and pairs after the filters whose two sides fire on one word",
+        ("concept",),
+        ("words", "of A", "of B", "pairs", "on one", "share"),
+    )
+    for result in found:
+        same = result.after.same_keyword
+        if same is None:
+            continue
+        words = [str(len(result.words)), *(str(len(result.words_with_features(side))) for side in "ab")]
+        counts = (str(same.pairs), str(same.same), number(same.rate, ".2f"))
+        table.add_row(result.name.removeprefix("control: "), *words, *counts)
+    note_below(table, [("", "each word and pair: --keywords, and --json")])
     return table
 
 
@@ -185,8 +203,12 @@ def _scores(found: ConceptScores, question: str) -> Table:
         ("observed", "null", "z", "p", "BH", "n"),
     )
     notes: list[tuple[str, str]] = []
+    few: dict[str, list[str]] = {}
     for name, (result, scores) in asked.items():
         short = name.removeprefix("control: ")
+        if (least := _few(scores)) is not None:
+            few.setdefault(least, []).append(f"{short} ({next(iter(scores.values())).n})")
+            continue
         notes += [(short, note) for note in _notes(result, question)]
         if not any(score.observed is not None for score in scores.values()):
             continue
@@ -196,10 +218,19 @@ def _scores(found: ConceptScores, question: str) -> Table:
             cells = (number(score.observed), null, number(score.z, ".1f"), score.p_display or "-")
             adjusted = number(found.p_adjusted(name, score.measure, question), ".2g")
             table.add_row(short if place == 0 else "", score.measure, *cells, adjusted, str(score.n))
+    notes += [("", f"no score, too few pairs ({least}): {', '.join(listed)}") for least, listed in few.items()]
     if found.settings["caveat"] is not None:
         notes.append(("", found.settings["caveat"]))
     note_below(table, notes)
     return table
+
+
+def _few(scores: Mapping[str, Score]) -> str | None:
+    """Return how many pairs a score needs, in words, where there is no score for want of them; else None."""
+    start, reasons = "too few pairs: ", {score.insufficient or "" for score in scores.values()}
+    if len(reasons) != 1 or not (reason := reasons.pop()).startswith(start):
+        return None
+    return reason.removeprefix(start).partition(", ")[2]
 
 
 def _notes(result: ConceptResult, question: str) -> Iterator[str]:

@@ -54,6 +54,12 @@ def _new(columns: int = 1) -> tuple[Figure, list[Axes]]:
     return figure, axes
 
 
+def _legend(ax: Axes, **style: Any) -> None:
+    # Named, not left to the default: matplotlib warns when its default search for a place takes more than a second,
+    # which on a busy machine any figure may.
+    ax.legend(loc="best", frameon=False, **style)
+
+
 def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, metadata={"Software": None})
 
@@ -74,7 +80,7 @@ def _correlations(comparison: Comparison) -> Figure:
         ax.hist(given, bins=bins, color=_ORANGE, alpha=0.75, label="given the token")
     ax.set_title(**_title(comparison, said=f"{len(pairs)} kept pairs"))
     ax.set(xlabel="correlation", ylabel="pairs")
-    ax.legend(frameon=False)
+    _legend(ax)
     return figure
 
 
@@ -94,7 +100,7 @@ def _many_to_one(comparison: Comparison) -> Figure:
         yscale="log",
     )
     if ax.lines:
-        ax.legend(frameon=False)
+        _legend(ax)
     return figure
 
 
@@ -113,7 +119,7 @@ def _by_multiplicity(comparison: Comparison) -> Figure:
         ax.set(xlabel="correlation", ylabel="share of the band's pairs", xlim=(-0.2, 1.02))
         if ax.patches:
             ax.set_ylim(0, 1.5 * ax.get_ylim()[1])  # room for the legend
-            ax.legend(frameon=False, fontsize="small")
+            _legend(ax, fontsize="small")
     return figure
 
 
@@ -137,7 +143,7 @@ def _convergence(comparison: Comparison, table: pyarrow.Table) -> Figure:
     right.set(xlabel="tokens", ylabel="z")
     for ax in (left, right):
         if ax.lines:
-            ax.legend(frameon=False, fontsize="small")
+            _legend(ax, fontsize="small")
     return figure
 
 
@@ -159,7 +165,7 @@ def _null(comparison: Comparison, score: Score, draws: NDArray[np.float64], obse
     ax.set(xlabel=score.measure, ylabel="draws")
     ax.locator_params(axis="x", nbins=6)
     ax.margins(y=0.25)  # room for the legend
-    ax.legend(frameon=False)
+    _legend(ax)
     return figure
 
 

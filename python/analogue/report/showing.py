@@ -7,7 +7,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from ..showing import Context, Shown, ShownFeature, ShownPair
-from .layout import new_table, number, printable
+from .layout import new_table, note_below, number, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -88,4 +88,5 @@ def _list(shown: Shown) -> Table:
         ids = (str(pair.a.feature), str(pair.b.feature))
         values = (number(value, ".2f") for value in (pair.correlation, pair.correlation_given_token))
         table.add_row(*map(escape, tokens), escape(pair.stage or "-"), *ids, *values)
+    note_below(table, [] if shown.pairs else [("", "none")])
     return table
