@@ -2,7 +2,6 @@
 
 import os
 import re
-import statistics
 import subprocess
 import sys
 import tomllib
@@ -28,13 +27,13 @@ def test_import_pulls_in_nothing_heavy():
 
 
 def test_import_is_fast():
-    """At most 2.5 times `import numpy`, which is part of it; fresh interpreters in turn, medians."""
-    timed = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
+    """At most 2.5 times `import numpy`, which is part of it; CPU time of fresh interpreters in turn, the least."""
+    timed = "import time; start = time.process_time(); import {}; print(time.process_time() - start)"
     seconds = {"numpy": [], "analogue": []}
     for _ in range(7):
         for name, values in seconds.items():
             values.append(float(fresh(timed.format(name))))
-    assert statistics.median(seconds["analogue"]) <= 2.5 * statistics.median(seconds["numpy"])
+    assert min(seconds["analogue"]) <= 2.5 * min(seconds["numpy"])
 
 
 def test_rooms_import_in_one_direction():
