@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use crate::Error;
-use crate::ledger::Ledger;
 use crate::sparse::Column;
 
 /// A variance within groups of at most this share of the sum of squares is zero.
@@ -81,15 +80,6 @@ impl GroupedRows<'_> {
         f64::from(self.sizes[group as usize])
     }
 
-    /// Sum of squares of a whole column about its group means, and its shares of the groups. `ledger` is empty
-    /// before and after.
-    pub fn measure(self, column: Column, ledger: &mut Ledger) -> (f64, Vec<Share>) {
-        ledger.enter(self, column);
-        let measured = ledger.close(self, ledger.squares(self, column, 0.0));
-        ledger.clear();
-        measured
-    }
-
     /// The column by rows, without those that are alone; `dense` is zero before.
     pub fn lay(&self, column: Column, dense: &mut [f32]) {
         for (&row, &value) in column.rows.iter().zip(column.values) {
@@ -97,14 +87,5 @@ impl GroupedRows<'_> {
                 dense[row as usize] = value;
             }
         }
-    }
-
-    /// Add to `sum` the products of what is left of two columns, from one as it was laid and its means in the ledger.
-    ///
-    /// Taking the means off one column is enough: what is left of it sums to 0 in every group.
-    pub fn product(&self, dense_a: &[f32], means_a: &Ledger, b: Column, sum: f64) -> f64 {
-        b.rows.iter().zip(b.values).fold(sum, |sum, (&row, &of_b)| {
-            sum + (f64::from(dense_a[row as usize]) - means_a.mean(self.group(row))) * f64::from(of_b)
-        })
     }
 }

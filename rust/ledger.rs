@@ -86,6 +86,25 @@ impl Ledger {
         (squares, shares)
     }
 
+    /// Sum of squares of a whole column about its group means, and its shares of the groups. The ledger is empty before
+    /// and after.
+    pub fn measure(&mut self, rows: GroupedRows, column: Column) -> (f64, Vec<Share>) {
+        self.enter(rows, column);
+        let measured = self.close(rows, self.squares(rows, column, 0.0));
+        self.clear();
+        measured
+    }
+
+    /// Add to `sum` the products of what is left of two columns: the one whose means stand here, laid out in `dense`, and
+    /// `other`.
+    ///
+    /// Taking the means off one column is enough: what is left of it sums to 0 in every group.
+    pub fn product(&self, rows: GroupedRows, dense: &[f32], other: Column, sum: f64) -> f64 {
+        other.rows.iter().zip(other.values).fold(sum, |sum, (&row, &value)| {
+            sum + (f64::from(dense[row as usize]) - self.mean(rows.group(row))) * f64::from(value)
+        })
+    }
+
     /// Take a column up again.
     pub fn load(&mut self, rows: GroupedRows, book: &Book) {
         self.open(rows);

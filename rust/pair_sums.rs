@@ -88,7 +88,7 @@ impl PairSums {
                     ledger.load(rows, &books[usize::from(of_b)][number as usize]);
                     for (pair, sums) in pairs {
                         let other = column(others, partners, pair.partner);
-                        sums.products = rows.product(dense, ledger, other, sums.products);
+                        sums.products = ledger.product(rows, dense, other, sums.products);
                     }
                     ledger.clear();
                 } else {

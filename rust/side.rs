@@ -64,7 +64,7 @@ impl<'a> Side<'a> {
             if span.len() < min_activations {
                 return None;
             }
-            let (squares, mut shares) = groups.measure(column, ledger);
+            let (squares, mut shares) = ledger.measure(groups, column);
             let centred = Centred::within(squares, span.len());
             let candidate = Candidate::within(feature as u32, centred, sum_of_squares(column), &shares)?;
             order(&mut shares);
@@ -160,7 +160,7 @@ impl<'a> Side<'a> {
             desk.ledger.enter(groups, own);
             desk.partners.extend(partners.into_iter().map(|partner| {
                 let (column, partner) = (other.column(partner), &other.candidates[partner as usize]);
-                let product = groups.product(&desk.values, &desk.ledger, column, 0.0);
+                let product = desk.ledger.product(groups, &desk.values, column, 0.0);
                 (correlation(product, centred.squares, partner.centred.squares), partner.feature)
             }));
             desk.ledger.clear();

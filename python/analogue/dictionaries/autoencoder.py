@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .base import Codes, Dictionary
+from .base import Dictionary
 from .inputs import Normalisation
+from .nonlinearities import Codes, Nonlinearity
 from .nonlinearities import JumpReLU as JumpReLU
-from .nonlinearities import Nonlinearity
 from .nonlinearities import ReLU as ReLU
 from .nonlinearities import TopK as TopK
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .nonlinearities import Codes
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
     from .checkpoint import CheckpointFiles
 
 _BLOCK_CELLS = 1 << 24  # 64 MB of pre-activations at a time: fewer rows would make products slower
-
-Codes = tuple["Tensor", "Tensor", "Tensor"]
-"""Nonzero features of a block of tokens: entries a row, feature ids (increasing within a row), values."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import _checks
-from .base import Codes, Dictionary, count_nonfinite
-from .nonlinearities import nonzeros
+from .base import Dictionary, count_nonfinite
+from .nonlinearities import Codes, nonzeros
 
 if TYPE_CHECKING:
     import torch

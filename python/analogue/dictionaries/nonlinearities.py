@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from .base import Codes
-
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+Codes = tuple["Tensor", "Tensor", "Tensor"]
+"""Nonzero features of a block of tokens: entries a row, feature ids (increasing within a row), values."""
 
 
 class Nonlinearity(Protocol):
