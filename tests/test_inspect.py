@@ -130,6 +130,14 @@ def test_another_models_dictionary_fits_nowhere(sides, corpus):
     assert "may belong to another model" in problem
 
 
+def test_two_names_of_the_same_vectors_are_read_once(sides, corpus):
+    side, _ = sides["model_a"]
+    found = an.inspect(side.model, side.dictionaries["layers.2"], corpus)
+    names = [other.site for other in found.others]
+    assert {"layers.1", "layers.3", "layers.2.mlp", "layers.2.attention"} <= set(names)
+    assert not {"layers.2.input", "layers.2.mlp.written", "layers.2.attention.written"} & set(names)
+
+
 def test_bos_is_tried_the_other_way(sides, corpus):
     side, _ = sides["model_a"]
     ways = {other.way for other in an.inspect(side.model, side.dictionaries["layers.2"], corpus).others}

@@ -10,7 +10,7 @@ from typing import Any
 
 from . import _checks
 from .aligned_corpus import AlignedCorpus
-from .baselines import SAID, Baseline, baseline_side, parsed, shuffled
+from .baselines import SAID, TRAINED_ON, Baseline, baseline_side, check_baseline, parsed, shuffled
 from .capture import capture
 from .compare import Progress, compare_spaces
 from .comparison import Comparison
@@ -112,6 +112,8 @@ def compare_grid(
         _refuse_other_spaces([side for key, side in sides.items() if key != "b"], side_b)
         if any(baseline.name == "shuffled-tokens" for baseline in wanted):
             raise ValueError("baseline shuffled-tokens needs by=activations: directions are the same in any order")
+    for baseline in wanted:
+        check_baseline(baseline, side_a)
     read = {key: corpus.corpus(key) if isinstance(corpus, AlignedCorpus) else corpus for key in sides}
     inspections = {key: _inspected(side, read[key], check, device) for key, side in sides.items()}
     options: dict[str, Any] = {"labelling": settings.labelling, "batch_size": batch_size, "device": device}
@@ -121,6 +123,15 @@ def compare_grid(
     }
     arguments = arguments or {}
     alone = len(spaces["a"]) * len(spaces["b"]) == 1 and control is None and not wanted
+
+    def said(role: str, pair: Mapping[str, Side]) -> str:
+        """Say what a baseline is, and what its numbers depend on beyond that."""
+        more = SAID[role]
+        (new,) = pair["b"].dictionaries.values() if role == "second-seed" else list(pair["a"].dictionaries.values())[:1]
+        if role != "shuffled-tokens" and new.format == "trained":
+            more += f"; its dictionary was trained on {min(TRAINED_ON, read['a'].n_kept)} tokens of this text"
+        first = f"{spaces['a'][0].site} x {spaces['b'][0].site}"
+        return more if len(spaces["a"]) * len(spaces["b"]) == 1 else f"{more}; stands beside {first} only"
 
     def compared(
         role: str, pair: Mapping[str, Side], a: FeatureSpace, b: FeatureSpace, chosen: Settings = settings
@@ -132,7 +143,7 @@ def compare_grid(
             if key is not None and sites[side] in inspections[key]:
                 record["inspections"][side] = inspections[key][sites[side]]
         if role in SAID:
-            record["baseline"] = SAID[role]
+            record["baseline"] = said(role, pair)
         return compare_spaces(a, b, chosen, device=device, provenance=record, progress=progress)
 
     both = {"a": side_a, "b": side_b}
