@@ -109,6 +109,15 @@ def test_rectified_pre_activations_have_a_partner_read_in_the_same_way(corpus):
         check_baseline(Baseline("rerandomized"), untold)
 
 
+def test_a_second_dictionary_begins_elsewhere_than_the_first(side_a, corpus):
+    """The first began with seed 1 (data/demo/README.md); another that does so finds the same features by their ids."""
+    first = side_a[0].dictionaries["layers.2"]
+    for seed in range(4):
+        trained = baseline_side(Baseline("second-seed"), side_a[0], corpus, l0=16.0, seed=seed, train_tokens=1)
+        cosines = (trained.dictionaries["layers.2"].w_dec * first.w_dec / first.w_dec.norm(dim=1, keepdim=True)).sum(1)
+        assert abs(cosines.mean()) < 6 / np.sqrt(first.w_dec.numel())
+
+
 def test_step0_is_the_checkpoint_given(side_a, corpus):
     side, _ = side_a
     step0 = baseline_side(Baseline("step0", str(folder() / "control")), side, corpus, l0=16.0, train_tokens=2048)

@@ -210,6 +210,20 @@ def test_the_command_line(run):
     assert found["reading"]["site"] == "layers.2"
 
 
+@pytest.mark.filterwarnings("default")
+def test_the_command_line_warns_in_one_sentence_and_goes_on(tmp_path, run):
+    status, _, err = run(
+        *("compare", folder() / "model_a", folder() / "model_a", "--text", folder() / "held_out.jsonl"),
+        *("--sae-a", folder() / "sae_a" / "layers.2", "--site-a", "layers.1", "--sae-b", folder() / "sae_a"),
+        *("--site-b", "layers.2", "--max-tokens", 1500, "--min-activations", 3, "--permutations", 1),
+        *("--measures", "cka", "--check", "warn", "--no-activations", "--out", tmp_path / "run"),
+    )
+    assert status == 0
+    (line,) = [line for line in err.splitlines() if "layers.2 explains" in line]
+    assert line.startswith(f"analogue: {folder() / 'model_a'} layers.1: layers.2 explains")
+    assert ".py" not in err
+
+
 def test_compare_stops_where_a_dictionary_stands_wrong_unless_told_to_go_on(sides, corpus):
     side, _ = sides["model_a"]
     small = replace(

@@ -166,7 +166,7 @@ def baseline_side(
             dictionary.n_features,
             min(max(1, round(_fired(baseline, dictionary, site, l0))), dictionary.n_features),
             tokens=train_tokens,
-            seed=seed + 1,
+            seed=_training_seed(seed),
             site=site,
             stage=f"training a dictionary for {baseline.name}",
             progress=progress,
@@ -219,6 +219,13 @@ def _fired(baseline: Baseline, dictionary: Dictionary, site: str, l0: float) -> 
             "how many fire on a token"
         )
     return dictionary.promised_l0
+
+
+def _training_seed(seed: int) -> int:
+    """Return a seed that no one chooses, so that the dictionary does not begin with the weights that A's began with."""
+    return int(
+        np.random.SeedSequence(entropy=_checks.integer("seed", seed, minimum=0), spawn_key=(1,)).generate_state(1)[0]
+    )
 
 
 def _is_embedding(module: Module) -> bool:
