@@ -282,6 +282,18 @@ def test_a_baseline_says_that_it_stands_beside_the_first_sites_only(side_a, tmp_
     assert floor.provenance["baseline"].endswith("not a p-value; stands beside layers.2 x layers.2 only")
 
 
+def test_a_second_dictionary_that_is_given_is_inspected(side_a, corpus):
+    side, _ = side_a
+    settings = an.Settings(permutations=2, measures=("cka",))
+    below = f"second-seed={folder() / 'sae_a' / 'layers.3'}"
+    with pytest.raises(ValueError, match=r"second-seed, .*model_a layers\.2: layers\.3 explains"):
+        an.compare(side, side, corpus, settings, baselines=[below])
+    with pytest.warns(UserWarning, match=r"second-seed, .*layers\.2: layers\.3 explains"):
+        grid = an.compare(side, side, corpus, settings, baselines=[below], check="warn")
+    inspections = grid.controls["second-seed"].provenance["inspections"]
+    assert (bool(inspections["a"]["problems"]), bool(inspections["b"]["problems"])) == (False, True)
+
+
 def test_what_a_baseline_needs_is_looked_at_before_anything_is_captured(side_a, corpus):
     side, _ = side_a
     stages = []

@@ -115,7 +115,13 @@ def compare_grid(
     for baseline in wanted:
         check_baseline(baseline, side_a)
     read = {key: corpus.corpus(key) if isinstance(corpus, AlignedCorpus) else corpus for key in sides}
-    inspections = {key: _inspected(side, read[key], check, device) for key, side in sides.items()}
+    given = {
+        baseline.name: baseline_side(baseline, side_a, read["a"], l0=1.0)
+        for baseline in wanted
+        if baseline.name == "second-seed" and baseline.given is not None
+    }
+    known = sides | given
+    inspections = {key: _inspected(key, side, read.get(key, read["a"]), check, device) for key, side in known.items()}
     options: dict[str, Any] = {"labelling": settings.labelling, "batch_size": batch_size, "device": device}
     spaces = {
         key: _spaces(key, side, corpus, stage=f"model {key}", progress=progress, **options)
@@ -138,10 +144,10 @@ def compare_grid(
     ) -> Comparison:
         sites = {"a": a.site, "b": b.site}
         record = {"role": role} | run_record(pair, corpus, arguments, sites) | {"inspections": {}}
-        for side, own in pair.items():
-            key = next((key for key, known in sides.items() if known is own), None)
-            if key is not None and sites[side] in inspections[key]:
-                record["inspections"][side] = inspections[key][sites[side]]
+        for letter, own in pair.items():
+            key = next((key for key, side in known.items() if side is own), None)
+            if key is not None and sites[letter] in inspections[key]:
+                record["inspections"][letter] = inspections[key][sites[letter]]
         if role in SAID:
             record["baseline"] = said(role, pair)
         return compare_spaces(a, b, chosen, device=device, provenance=record, progress=progress)
@@ -161,7 +167,7 @@ def compare_grid(
             controls[baseline.name] = compared(baseline.name, both, first_a, moved, plain)
             continue
         acts = first_a.recorded_activations()
-        side = baseline_side(
+        side = given.get(baseline.name) or baseline_side(
             baseline,
             side_a,
             read["a"],
@@ -178,14 +184,15 @@ def compare_grid(
     return Grid(cells, controls, run_record(sides, corpus, arguments) | {"inspections": inspections})
 
 
-def _inspected(side: Side, corpus: Corpus, check: str, device: str) -> dict[str, dict[str, Any]]:
+def _inspected(key: str, side: Side, corpus: Corpus, check: str, device: str) -> dict[str, dict[str, Any]]:
     """Inspect a side's dictionaries as ``check`` says; return what was found, as plain JSON values."""
     if check == "off":
         return {}
     found = inspect_all(side.model, side.dictionaries, corpus, device=device)
     for site, inspection in found.items():
         for problem in inspection.problems:
-            sentence = f"{side.name} {site}: {problem}".strip()
+            beside = "" if key in ("a", "b") else f"{key}, "
+            sentence = f"{beside}{side.name} {site}: {problem}".strip()
             if check == "stop":
                 raise ValueError(f"{sentence}; check=warn goes on all the same")
             warnings.warn(sentence, stacklevel=2)
