@@ -313,3 +313,12 @@ def test_the_command_line_trains_what_is_not_given(tmp_path, run):
     assert status == 2
     assert "nowhere/at/all is not a folder with a model" in err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_log_has_the_estimate_before_the_training_ends(capsys):
+    from analogue.cli.output import progress_bars
+
+    with progress_bars() as progress:
+        progress("training a dictionary for step0, about 40 s", 0, 500)
+        assert "about 40 s" in capsys.readouterr().err
+        progress("training a dictionary for step0, about 40 s", 500, 500)
