@@ -192,7 +192,7 @@ def trained_run(side_a, tmp_path_factory):
     corpus = an.Corpus.from_files(folder() / "held_out.jsonl", tokenizer, 128, max_tokens=5000)
     settings = an.Settings(permutations=5, measures=("cka",), min_activations=5)
     second = baseline_side(Baseline("second-seed"), side, corpus, l0=16.0, train_tokens=10_000)
-    cell = an.compare(side, side, corpus, settings, check="off")
+    cell = an.compare(side, side, corpus, settings, check="off", arguments={"max_tokens": 5000})
     skyline = an.compare(side, second, corpus, settings, check="off")
     skyline = replace(skyline, provenance={**skyline.provenance, "role": "second-seed"})
     grid = Grid({("layers.2", "layers.2"): cell}, {"second-seed": skyline})
@@ -243,6 +243,11 @@ def test_commands_take_a_grid_with_baselines(trained_run, tmp_path, run):
         "layers.2 x layers.2",
         "second-seed, layers.2 x layers.2",
     ]
+    new = "second-seed, B layers.2"
+    status, printed, _ = run("concepts", place, "--concepts", "months", "--explain", 3, "--side", "b", "--json")
+    assert [each["site"] for each in json.loads(printed)] == ["B layers.2", new]
+    status, printed, err = run("concepts", place, "--concepts", "months", "--specificity", "--json")
+    assert (status, [each["site"] for each in json.loads(printed)]) == (0, ["A layers.2", "B layers.2", new]), err
     status, printed, _ = run("explain", place, "--top", 2)
     assert "second-seed, layers.2 x layers.2" in " ".join(printed.split())
 
