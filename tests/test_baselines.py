@@ -1,5 +1,7 @@
 """Baselines: weights drawn again keep what they should, and floors and skyline come out as such."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +11,11 @@ from transformers import AutoModel
 
 import analogue as an
 import analogue.report
-from analogue.baselines import Baseline, baseline_side, parsed, rerandomized, shuffled
+from analogue.baselines import Baseline, baseline_side, check_baseline, parsed, rerandomized, shuffled
 from analogue.demo import folder
 from analogue.dictionaries import neurons
+from analogue.dictionaries.autoencoder import ReLU
+from analogue.grid import Grid
 from analogue.spaces import FeatureSpace
 
 
@@ -82,6 +86,7 @@ def test_a_second_dictionary_is_given_or_trained(side_a, corpus):
     side, _ = side_a
     given = baseline_side(Baseline("second-seed", str(folder() / "sae_a")), side, corpus, l0=16.0)
     assert given.model is side.model
+    assert (given.name, given.files) == (side.name, side.files)
     assert torch.equal(given.dictionaries["layers.2"].w_enc, side.dictionaries["layers.2"].w_enc)
     wide = str(folder() / "sae_b" / "layers.3")
     with pytest.raises(ValueError, match=r"must have width 128, that of layers\.2, got 192"):
@@ -91,9 +96,33 @@ def test_a_second_dictionary_is_given_or_trained(side_a, corpus):
         baseline_side(Baseline("second-seed"), plain, corpus, l0=16.0)
 
 
+def test_rectified_pre_activations_have_a_partner_read_in_the_same_way(corpus):
+    side, _ = an.load_side(folder() / "model_a", [folder() / "sae_a"], ["layers.2"], activation="pre")
+    given = baseline_side(Baseline("second-seed", str(folder() / "sae_a")), side, corpus, l0=900.0)
+    trained = baseline_side(Baseline("second-seed"), side, corpus, l0=900.0, train_tokens=2048)
+    for dictionary in (given.dictionaries["layers.2"], trained.dictionaries["layers.2"]):
+        assert dictionary.activation == "pre"
+        assert isinstance(dictionary.nonlinearity, ReLU)
+        assert dictionary.promised_l0 == 16.0
+    untold = replace(side, dictionaries={"layers.2": replace(side.dictionaries["layers.2"], promised_l0=None)})
+    with pytest.raises(ValueError, match=r"the checkpoint of layers\.2 does not say how many fire"):
+        check_baseline(Baseline("rerandomized"), untold)
+
+
+def test_a_second_dictionary_begins_elsewhere_than_the_first(side_a, corpus):
+    """The first began with seed 1 (data/demo/README.md); another that does so finds the same features by their ids."""
+    first = side_a[0].dictionaries["layers.2"]
+    for seed in range(4):
+        trained = baseline_side(Baseline("second-seed"), side_a[0], corpus, l0=16.0, seed=seed, train_tokens=1)
+        cosines = (trained.dictionaries["layers.2"].w_dec * first.w_dec / first.w_dec.norm(dim=1, keepdim=True)).sum(1)
+        assert abs(cosines.mean()) < 6 / np.sqrt(first.w_dec.numel())
+
+
 def test_step0_is_the_checkpoint_given(side_a, corpus):
     side, _ = side_a
     step0 = baseline_side(Baseline("step0", str(folder() / "control")), side, corpus, l0=16.0, train_tokens=2048)
+    assert step0.name == str(folder() / "control")
+    assert "model.safetensors" in step0.files
     control = AutoModel.from_pretrained(folder() / "control", dtype=torch.float32)
     assert torch.equal(step0.model.get_input_embeddings().weight, control.get_input_embeddings().weight)
 
@@ -149,9 +178,134 @@ def test_baselines_stand_beside_the_comparison_and_on_disk(side_a, tmp_path, run
     assert list(loaded.controls) == list(grid.controls)
     assert loaded.controls["second-seed"].summary == skyline.summary
     assert (tmp_path / "run" / "baselines" / "second-seed" / "pairs.parquet").is_file()
+    assert "baseline" not in loaded.cells["layers.2", "layers.3"].provenance
+    assert loaded.controls["shuffled-tokens"].provenance["baseline"].endswith("a floor, not a p-value")
     roles = [record["role"] for record in loaded.records()]
     assert roles == ["cell"] * 2 + ["shuffled-tokens"] * 2 + ["second-seed"] * 2
     assert all(record["p_bh"] is None for record in loaded.records() if record["role"] != "cell")
+
+
+@pytest.fixture(scope="module")
+def trained_run(side_a, tmp_path_factory):
+    """A cell of A with itself, and a second seed trained for it, as compare puts them together."""
+    side, tokenizer = side_a
+    corpus = an.Corpus.from_files(folder() / "held_out.jsonl", tokenizer, 128, max_tokens=5000)
+    settings = an.Settings(permutations=5, measures=("cka",), min_activations=5)
+    second = baseline_side(Baseline("second-seed"), side, corpus, l0=16.0, train_tokens=10_000)
+    cell = an.compare(side, side, corpus, settings, check="off", arguments={"max_tokens": 5000})
+    skyline = an.compare(side, second, corpus, settings, check="off")
+    skyline = replace(skyline, provenance={**skyline.provenance, "role": "second-seed"})
+    grid = Grid({("layers.2", "layers.2"): cell}, {"second-seed": skyline})
+    grid.save(place := tmp_path_factory.mktemp("trained") / "run")
+    return place, skyline
+
+
+def test_a_trained_dictionary_is_saved_with_the_run_and_read_back(side_a, corpus, trained_run, tmp_path):
+    place, skyline = trained_run
+    control = an.load_comparison(place).controls["second-seed"]
+    reopened = an.reopened(control)
+    dictionary, own = reopened.spaces["b"].dictionary, skyline.spaces["b"].dictionary
+    x = torch.randn(7, 128, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(dictionary.encode(x), own.encode(x))
+    assert (dictionary.site, dictionary.promised_l0) == ("layers.2", 16.0)
+    np.testing.assert_array_equal(reopened.spaces["b"].directions, skyline.spaces["b"].directions)
+    assert not list((place / "cells").rglob("sae.safetensors"))  # those that stand elsewhere are not copied
+
+    control.save(tmp_path / "again")
+    again = an.reopened(an.load_comparison(tmp_path / "again"))
+    assert torch.equal(again.spaces["b"].dictionary.w_enc, own.w_enc)
+    folder_of_it = str(place / "baselines" / "second-seed" / "dictionary_b")
+    given = baseline_side(Baseline("second-seed", folder_of_it), side_a[0], corpus, l0=16.0)
+    assert torch.equal(given.dictionaries["layers.2"].w_enc, own.w_enc)
+
+
+@pytest.mark.parametrize("name", ["sae.safetensors", "cfg.json"])
+def test_a_saved_dictionary_that_was_altered_is_refused(trained_run, tmp_path, name):
+    shutil.copytree(trained_run[0] / "baselines" / "second-seed", tmp_path / "run")
+    file = tmp_path / "run" / "dictionary_b" / "layers.2" / name
+    file.write_bytes(file.read_bytes().replace(b"16", b"17") + b" ")
+    with pytest.raises(ValueError, match="was altered or cut short since the run was written"):
+        an.load_comparison(tmp_path / "run")
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match="is missing, though the run"):
+        an.load_comparison(tmp_path / "run")
+
+
+def test_commands_take_a_grid_with_baselines(trained_run, tmp_path, run):
+    place, _ = trained_run
+    few = ("--concepts", "months", "--where", "window", "--controls", "none", "--draws", 2, "--permutations", 2)
+    status, printed, err = run("ablation", place, "--draws", 2, "--json")
+    assert (status, {row["role"] for row in json.loads(printed)}) == (0, {"run", "second-seed"}), err
+    status, printed, err = run("concepts", place, *few, "--json")
+    assert (status, [each["role"] for each in json.loads(printed)["cells"]]) == (0, ["run", "second-seed"]), err
+    status, printed, _ = run("concepts", place, "--concepts", "months", "--coverage", "--json")
+    assert [each["sites"] for each in json.loads(printed)] == [
+        "layers.2 x layers.2",
+        "second-seed, layers.2 x layers.2",
+    ]
+    new = "second-seed, B layers.2"
+    status, printed, _ = run("concepts", place, "--concepts", "months", "--explain", 3, "--side", "b", "--json")
+    assert [each["site"] for each in json.loads(printed)] == ["B layers.2", new]
+    status, printed, err = run("concepts", place, "--concepts", "months", "--specificity", "--json")
+    assert (status, [each["site"] for each in json.loads(printed)]) == (0, ["A layers.2", "B layers.2", new]), err
+    status, printed, _ = run("explain", place, "--top", 2)
+    assert "second-seed, layers.2 x layers.2" in " ".join(printed.split())
+
+    loaded = an.load_comparison(place)
+    spaces = {
+        side: replace(space, saved_dictionary=None) for side, space in loaded.controls["second-seed"].spaces.items()
+    }
+    without = replace(loaded, controls={"second-seed": replace(loaded.controls["second-seed"], spaces=spaces)})
+    without.save(tmp_path / "without")
+    for command in (("ablation", "--draws", 2), ("concepts", *few)):
+        status, printed, err = run(command[0], tmp_path / "without", *command[1:])
+        assert status == 0
+        assert "second-seed is left out: the dictionary of layers.2 cannot be loaded again" in err
+        assert "second-seed" not in printed
+
+
+def test_a_model_drawn_again_is_no_checkpoint(side_a, corpus):
+    """Neurons are read from the model, which is gone."""
+    side, _ = an.load_side(folder() / "model_a", sites="layers.2.mlp.neurons")
+    drawn = baseline_side(Baseline("rerandomized"), side, corpus, l0=1.0)
+    settings = an.Settings(permutations=2, measures=("cka",))
+    found = an.compare(drawn, side, corpus, settings)
+    found = replace(found, provenance={**found.provenance, "role": "rerandomized"})
+    with pytest.raises(ValueError, match="baseline rerandomized drew its weights anew"):
+        an.reopen_dictionaries(found)
+    with pytest.raises(ValueError, match="baseline rerandomized drew its weights anew"):
+        an.reopen_corpus(found)
+
+
+def test_a_baseline_says_that_it_stands_beside_the_first_sites_only(side_a, tmp_path):
+    _, tokenizer = side_a
+    side, _ = an.load_side(folder() / "model_a", [folder() / "sae_a"] * 2, ["layers.2", "layers.3"])
+    corpus = an.Corpus.from_files(folder() / "held_out.jsonl", tokenizer, 128, max_tokens=3000)
+    settings = an.Settings(permutations=2, measures=("cka",), min_activations=5)
+    grid = an.compare(side, side, corpus, settings, check="off", baselines=["shuffled-tokens"])
+    (floor,) = grid.controls.values()
+    assert floor.provenance["baseline"].endswith("not a p-value; stands beside layers.2 x layers.2 only")
+
+
+def test_a_second_dictionary_that_is_given_is_inspected(side_a, corpus):
+    side, _ = side_a
+    settings = an.Settings(permutations=2, measures=("cka",))
+    below = f"second-seed={folder() / 'sae_a' / 'layers.3'}"
+    with pytest.raises(ValueError, match=r"second-seed, .*model_a layers\.2: layers\.3 explains"):
+        an.compare(side, side, corpus, settings, baselines=[below])
+    with pytest.warns(UserWarning, match=r"second-seed, .*layers\.2: layers\.3 explains"):
+        grid = an.compare(side, side, corpus, settings, baselines=[below], check="warn")
+    inspections = grid.controls["second-seed"].provenance["inspections"]
+    assert (bool(inspections["a"]["problems"]), bool(inspections["b"]["problems"])) == (False, True)
+
+
+def test_what_a_baseline_needs_is_looked_at_before_anything_is_captured(side_a, corpus):
+    side, _ = side_a
+    stages = []
+    for wrong in ("step0=no/such/model", f"second-seed={folder() / 'sae_b' / 'layers.3'}"):
+        with pytest.raises((FileNotFoundError, ValueError), match=r"not a folder with a model|must have width 128"):
+            an.compare(side, side, corpus, baselines=[wrong], progress=lambda *stage: stages.append(stage))
+    assert stages == []
 
 
 def test_the_command_line_trains_what_is_not_given(tmp_path, run):
@@ -164,3 +318,12 @@ def test_the_command_line_trains_what_is_not_given(tmp_path, run):
     assert status == 2
     assert "nowhere/at/all is not a folder with a model" in err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_log_has_the_estimate_before_the_training_ends(capsys):
+    from analogue.cli.output import progress_bars
+
+    with progress_bars() as progress:
+        progress("training a dictionary for step0, about 40 s", 0, 500)
+        assert "about 40 s" in capsys.readouterr().err
+        progress("training a dictionary for step0, about 40 s", 500, 500)

@@ -258,6 +258,7 @@ def test_code_in_a_file_is_never_run(kind, tmp_path):
             with warnings.catch_warnings(action="ignore"), pytest.raises((ValueError, OSError)) as caught:
                 load_dictionary(file)
             assert "\n" not in str(caught.value)
+            assert "In PyTorch 2.6" not in str(caught.value)  # torch's advice to run it all the same
             assert not target.exists(), file
 
 

@@ -130,6 +130,14 @@ def test_another_models_dictionary_fits_nowhere(sides, corpus):
     assert "may belong to another model" in problem
 
 
+def test_two_names_of_the_same_vectors_are_read_once(sides, corpus):
+    side, _ = sides["model_a"]
+    found = an.inspect(side.model, side.dictionaries["layers.2"], corpus)
+    names = [other.site for other in found.others]
+    assert {"layers.1", "layers.3", "layers.2.mlp", "layers.2.attention"} <= set(names)
+    assert not {"layers.2.input", "layers.2.mlp.written", "layers.2.attention.written"} & set(names)
+
+
 def test_bos_is_tried_the_other_way(sides, corpus):
     side, _ = sides["model_a"]
     ways = {other.way for other in an.inspect(side.model, side.dictionaries["layers.2"], corpus).others}
@@ -200,6 +208,20 @@ def test_the_command_line(run):
     assert status == 1
     assert found["problems"][0].startswith("layers.3 explains")
     assert found["reading"]["site"] == "layers.2"
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_command_line_warns_in_one_sentence_and_goes_on(tmp_path, run):
+    status, _, err = run(
+        *("compare", folder() / "model_a", folder() / "model_a", "--text", folder() / "held_out.jsonl"),
+        *("--sae-a", folder() / "sae_a" / "layers.2", "--site-a", "layers.1", "--sae-b", folder() / "sae_a"),
+        *("--site-b", "layers.2", "--max-tokens", 1500, "--min-activations", 3, "--permutations", 1),
+        *("--measures", "cka", "--check", "warn", "--no-activations", "--out", tmp_path / "run"),
+    )
+    assert status == 0
+    (line,) = [line for line in err.splitlines() if "layers.2 explains" in line]
+    assert line.startswith(f"analogue: {folder() / 'model_a'} layers.1: layers.2 explains")
+    assert ".py" not in err
 
 
 def test_compare_stops_where_a_dictionary_stands_wrong_unless_told_to_go_on(sides, corpus):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +14,10 @@ from . import _checks
 from .capture import site_width
 from .corpus import Corpus
 from .dictionaries import Dictionary, load_dictionary, neurons
+from .dictionaries.autoencoder import ReLU
 from .dictionaries.neurons import Neurons
 from .ops import infer_device
-from .sides import Side, load_model
+from .sides import Side, check_checkpoint, file_hashes, load_model
 from .site_rows import site_rows
 from .sites import neuron_directions
 from .spaces import FeatureSpace
@@ -27,12 +29,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 SAID = {
-    "rerandomized": "A with all weights drawn again, and a dictionary trained on it, against B: a floor, not a p-value",
-    "step0": "A before training, and a dictionary trained on it, against B: a floor, not a p-value",
+    "rerandomized": "A with its weights drawn again, against B: a floor, not a p-value",
+    "step0": "A before training, against B: a floor, not a p-value",
     "shuffled-tokens": "A against B with its tokens in another order: a floor, not a p-value",
     "second-seed": "A's dictionary against another of the same site: what can be reached at most, not a p-value",
 }
-_TRAINED_ON = 200_000
+TRAINED_ON = 200_000
 _TRAIN_TOKENS = 500_000
 
 
@@ -133,7 +135,8 @@ def baseline_side(
         What a dictionary is trained on: at most 200 000 of its kept tokens, passed over until ``train_tokens`` were
         seen.
     l0 : float
-        Features of A's dictionary that fire on a token; the trained one's k.
+        Features of A's dictionary that fire on a token; the trained one's k. Of rectified pre-activations, what the
+        checkpoint promises is taken instead.
     seed, train_tokens, device, progress
         See `train_topk`, and `capture` for the device.
 
@@ -143,37 +146,52 @@ def baseline_side(
         If the site has neurons and another dictionary of it is asked for, or a checkpoint does not fit.
     """
     site, dictionary = next(iter(side.dictionaries.items()))
-    model, name = side.model, f"{side.name} {baseline.name}".strip()
+    check_baseline(baseline, side)
+    model, name, files = side.model, side.name, side.files
     if baseline.name == "second-seed":
-        if isinstance(dictionary, Neurons):
-            raise ValueError(f"baseline second-seed needs an SAE at {site}, and its features are neurons")
         if baseline.given is not None:
-            second = load_dictionary(baseline.given, site=site)
-            if second.d_in != dictionary.d_in:
-                raise ValueError(
-                    f"{baseline.given} must have width {dictionary.d_in}, that of {site}, got {second.d_in}"
-                )
-            return Side(model, {site: second}, name)
+            return Side(model, {site: _second(baseline.given, site, dictionary)}, name, files)
     elif baseline.name == "step0":
-        model = load_model(str(baseline.given), dtype=str(model.dtype).removeprefix("torch."))[0]
+        name = str(baseline.given)
+        model, files = load_model(name, dtype=str(model.dtype).removeprefix("torch."))[0], file_hashes(Path(name))
     else:
-        model = rerandomized(model, seed)
+        model, name, files = rerandomized(model, seed), f"{side.name} rerandomized".strip(), {}
     if not hasattr(model, "hf_device_map"):
         model.to(infer_device(device))
     if isinstance(dictionary, Neurons):
         own: Dictionary = neurons(site_width(model, site), site, neuron_directions(model, site))
     else:
-        own = train_topk(
-            site_rows(model, site, corpus, _TRAINED_ON),
+        trained = train_topk(
+            site_rows(model, site, corpus, TRAINED_ON),
             dictionary.n_features,
-            min(max(1, round(l0)), dictionary.n_features),
+            min(max(1, round(_fired(baseline, dictionary, site, l0))), dictionary.n_features),
             tokens=train_tokens,
-            seed=seed + 1,
+            seed=_training_seed(seed),
             site=site,
             stage=f"training a dictionary for {baseline.name}",
             progress=progress,
         )
-    return Side(model, {site: own}, name)
+        own = trained if dictionary.activation == "post" else replace(trained, activation="pre", nonlinearity=ReLU())
+    return Side(model, {site: own}, name, files)
+
+
+def check_baseline(baseline: Baseline, side: Side) -> None:
+    """Say what `baseline_side` would refuse, before anything is captured or trained.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If a checkpoint is not there or does not fit, or the site's features do not serve.
+    """
+    site, dictionary = next(iter(side.dictionaries.items()))
+    if baseline.name == "step0":
+        check_checkpoint(str(baseline.given))
+    if baseline.name == "second-seed" and isinstance(dictionary, Neurons):
+        raise ValueError(f"baseline second-seed needs an SAE at {site}, and its features are neurons")
+    if baseline.name == "second-seed" and baseline.given is not None:
+        _second(baseline.given, site, dictionary)
+    elif baseline.name != "shuffled-tokens" and not isinstance(dictionary, Neurons):
+        _fired(baseline, dictionary, site, 1.0)
 
 
 def shuffled(space: FeatureSpace, seed: int = 0) -> FeatureSpace:
@@ -182,6 +200,32 @@ def shuffled(space: FeatureSpace, seed: int = 0) -> FeatureSpace:
     order = np.random.default_rng(_checks.integer("seed", seed, minimum=0)).permutation(acts.n_tokens)
     moved = replace(acts.take(order), token_ids=None, document_ids=None, positions=None)
     return replace(space, activations=moved)
+
+
+def _second(given: str, site: str, dictionary: Dictionary) -> Dictionary:
+    second = load_dictionary(given, site=site, activation=dictionary.activation)
+    if second.d_in != dictionary.d_in:
+        raise ValueError(f"{given} must have width {dictionary.d_in}, that of {site}, got {second.d_in}")
+    return second
+
+
+def _fired(baseline: Baseline, dictionary: Dictionary, site: str, l0: float) -> float:
+    """Return how many features fire on a token: ``l0``, which was counted, unless all that are positive were."""
+    if dictionary.activation == "post":
+        return l0
+    if dictionary.promised_l0 is None:
+        raise ValueError(
+            f"baseline {baseline.name} needs features after the nonlinearity: the checkpoint of {site} does not say "
+            "how many fire on a token"
+        )
+    return dictionary.promised_l0
+
+
+def _training_seed(seed: int) -> int:
+    """Return a seed that no one chooses, so that the dictionary does not begin with the weights that A's began with."""
+    return int(
+        np.random.SeedSequence(entropy=_checks.integer("seed", seed, minimum=0), spawn_key=(1,)).generate_state(1)[0]
+    )
 
 
 def _is_embedding(module: Module) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from . import _checks
 from .aligned_corpus import AlignedCorpus
-from .baselines import SAID, Baseline, baseline_side, parsed, shuffled
+from .baselines import SAID, TRAINED_ON, Baseline, baseline_side, check_baseline, parsed, shuffled
 from .capture import capture
 from .compare import Progress, compare_spaces
 from .comparison import Comparison
@@ -112,8 +112,16 @@ def compare_grid(
         _refuse_other_spaces([side for key, side in sides.items() if key != "b"], side_b)
         if any(baseline.name == "shuffled-tokens" for baseline in wanted):
             raise ValueError("baseline shuffled-tokens needs by=activations: directions are the same in any order")
+    for baseline in wanted:
+        check_baseline(baseline, side_a)
     read = {key: corpus.corpus(key) if isinstance(corpus, AlignedCorpus) else corpus for key in sides}
-    inspections = {key: _inspected(side, read[key], check, device) for key, side in sides.items()}
+    given = {
+        baseline.name: baseline_side(baseline, side_a, read["a"], l0=1.0)
+        for baseline in wanted
+        if baseline.name == "second-seed" and baseline.given is not None
+    }
+    known = sides | given
+    inspections = {key: _inspected(key, side, read.get(key, read["a"]), check, device) for key, side in known.items()}
     options: dict[str, Any] = {"labelling": settings.labelling, "batch_size": batch_size, "device": device}
     spaces = {
         key: _spaces(key, side, corpus, stage=f"model {key}", progress=progress, **options)
@@ -122,17 +130,26 @@ def compare_grid(
     arguments = arguments or {}
     alone = len(spaces["a"]) * len(spaces["b"]) == 1 and control is None and not wanted
 
+    def said(role: str, pair: Mapping[str, Side]) -> str:
+        """Say what a baseline is, and what its numbers depend on beyond that."""
+        more = SAID[role]
+        (new,) = pair["b"].dictionaries.values() if role == "second-seed" else list(pair["a"].dictionaries.values())[:1]
+        if role != "shuffled-tokens" and new.format == "trained":
+            more += f"; its dictionary was trained on {min(TRAINED_ON, read['a'].n_kept)} tokens of this text"
+        first = f"{spaces['a'][0].site} x {spaces['b'][0].site}"
+        return more if len(spaces["a"]) * len(spaces["b"]) == 1 else f"{more}; stands beside {first} only"
+
     def compared(
         role: str, pair: Mapping[str, Side], a: FeatureSpace, b: FeatureSpace, chosen: Settings = settings
     ) -> Comparison:
         sites = {"a": a.site, "b": b.site}
         record = {"role": role} | run_record(pair, corpus, arguments, sites) | {"inspections": {}}
-        for side, own in pair.items():
-            key = next((key for key, known in sides.items() if known is own), None)
-            if key is not None and sites[side] in inspections[key]:
-                record["inspections"][side] = inspections[key][sites[side]]
+        for letter, own in pair.items():
+            key = next((key for key, side in known.items() if side is own), None)
+            if key is not None and sites[letter] in inspections[key]:
+                record["inspections"][letter] = inspections[key][sites[letter]]
         if role in SAID:
-            record["baseline"] = SAID[role]
+            record["baseline"] = said(role, pair)
         return compare_spaces(a, b, chosen, device=device, provenance=record, progress=progress)
 
     both = {"a": side_a, "b": side_b}
@@ -150,7 +167,7 @@ def compare_grid(
             controls[baseline.name] = compared(baseline.name, both, first_a, moved, plain)
             continue
         acts = first_a.recorded_activations()
-        side = baseline_side(
+        side = given.get(baseline.name) or baseline_side(
             baseline,
             side_a,
             read["a"],
@@ -167,14 +184,15 @@ def compare_grid(
     return Grid(cells, controls, run_record(sides, corpus, arguments) | {"inspections": inspections})
 
 
-def _inspected(side: Side, corpus: Corpus, check: str, device: str) -> dict[str, dict[str, Any]]:
+def _inspected(key: str, side: Side, corpus: Corpus, check: str, device: str) -> dict[str, dict[str, Any]]:
     """Inspect a side's dictionaries as ``check`` says; return what was found, as plain JSON values."""
     if check == "off":
         return {}
     found = inspect_all(side.model, side.dictionaries, corpus, device=device)
     for site, inspection in found.items():
         for problem in inspection.problems:
-            sentence = f"{side.name} {site}: {problem}".strip()
+            beside = "" if key in ("a", "b") else f"{key}, "
+            sentence = f"{beside}{side.name} {site}: {problem}".strip()
             if check == "stop":
                 raise ValueError(f"{sentence}; check=warn goes on all the same")
             warnings.warn(sentence, stacklevel=2)

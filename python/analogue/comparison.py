@@ -217,9 +217,11 @@ class Comparison:
             self.write_into(folder, activations=activations)
 
     def write_into(self, folder: Path, *, activations: bool = True) -> None:
-        """Write the run into an empty folder, with labels and (if wanted) activations of both sides."""
+        """Write the run into an empty folder, with labels, (if wanted) activations, and dictionaries trained for it."""
         stores = {
-            side: space.write(folder, f"labels_{side}.parquet", f"activations_{side}" if activations else None)
+            side: space.write(
+                folder, f"labels_{side}.parquet", f"activations_{side}" if activations else None, f"dictionary_{side}"
+            )
             for side, space in self.spaces.items()
         }
         self.write_cell(folder, stores)

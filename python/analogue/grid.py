@@ -81,7 +81,8 @@ class Grid:
         for (side, site), space in self._spaces().items():
             place = folder / "sites" / f"{side.upper()}--{site}"
             place.mkdir(parents=True)
-            stores[side, site] = space.write(place, "labels.parquet", "activations" if activations else None)
+            acts = "activations" if activations else None
+            stores[side, site] = space.write(place, "labels.parquet", acts, "dictionary")
         for name, comparison in self.comparisons.items():
             place = folder / name
             place.mkdir(parents=True)

@@ -69,7 +69,7 @@ class Inspection:
         At the site asked for.
     others : tuple of Reading
         The same part one layer up and down, the other parts of the layer, the site mean-centred, and the text with or
-        without BOS; those of the dictionary's width. Best first.
+        without BOS; those of the dictionary's width, and of two names for the same vectors the first. Best first.
     problems : tuple of str
         A sentence for everything that seems wrong; none when nothing does.
     notes : tuple of str
@@ -159,7 +159,7 @@ def inspect(
     paired = _reading(sae, place, _AS_CAPTURED, asked[part])
     others = [
         _reading(sae, name, _AS_CAPTURED, own[part])
-        for name, own in rows.items()
+        for name, own in _different(rows).items()
         if name != place and own.shape[1] == sae.d_in
     ]
     others.append(_reading(sae, place, _CENTRED, asked[part] - asked[part].mean(dim=1, keepdim=True)))
@@ -213,6 +213,17 @@ def _candidates(model: PreTrainedModel, site: str) -> dict[str, Site]:
     else:
         near = [name for name in there if re.fullmatch(r"layers\.\d+", name)]
     return {name: find_site(model, name) for name in dict.fromkeys([site, *near])}
+
+
+def _different(rows: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out sites with the rows of one before: a block's input is the output of the one below."""
+    import torch
+
+    found: dict[str, Tensor] = {}
+    for name, own in rows.items():
+        if not any(torch.equal(own, other) for other in found.values()):
+            found[name] = own
+    return found
 
 
 def _reading(sae: Dictionary, site: str, way: str, x: Tensor) -> Reading:

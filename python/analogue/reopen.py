@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def reopen_dictionaries(comparison: Comparison) -> dict[str, Dictionary]:
     """Load the dictionaries of both sides again.
 
-    Neurons are read from the model, whose weights their directions are.
+    Neurons are read from the model, whose weights their directions are; a dictionary that was trained for the run is
+    read from the run's folder.
 
     Parameters
     ----------
@@ -117,6 +118,10 @@ def _dictionary(comparison: Comparison, side: str, site: str) -> Dictionary:
     record = _record(comparison, side, site)
     if record.get("format") == "neurons":
         return _model(comparison, side, site).dictionaries[site]
+    arguments = comparison.provenance.get("arguments") or {}
+    activation = arguments.get("activation") or "post"
+    if (saved := comparison.spaces[side].saved_dictionary) is not None:
+        return load_dictionary(saved, site=site, activation=activation)
     if record.get("path") is None:
         raise ValueError(
             f"the dictionary of {site} cannot be loaded again: this run does not say which folder it came from; pass it"
@@ -124,8 +129,7 @@ def _dictionary(comparison: Comparison, side: str, site: str) -> Dictionary:
     folder = _path(comparison, record["path"])
     if not folder.exists():
         raise FileNotFoundError(f"the dictionary of {site} cannot be loaded again: {folder} is gone")
-    arguments = comparison.provenance.get("arguments") or {}
-    dictionary = load_dictionary(folder, site=site, activation=arguments.get("activation") or "post")
+    dictionary = load_dictionary(folder, site=site, activation=activation)
     _check_same(dictionary, record, str(folder))
     if record.get("config_sha256") is not None and dictionary.files is not None:
         _check_file(dictionary.files.config or folder, record["config_sha256"], f"the dictionary of {site}")
@@ -152,6 +156,8 @@ def _tokenizer(comparison: Comparison, side: str) -> PreTrainedTokenizerFast:
 
 def _check_model(comparison: Comparison, side: str) -> dict[str, Any]:
     """Return the record of a model whose files are those of the run; a hub's name is taken at its revision."""
+    if side == "a" and comparison.provenance.get("role") == "rerandomized":
+        raise ValueError("the model of side A cannot be loaded again: baseline rerandomized drew its weights anew")
     record = (comparison.provenance.get("models") or {}).get(side) or {}
     if not record.get("name"):
         raise ValueError(f"the model of side {side.upper()} cannot be loaded again: this run does not say its name")

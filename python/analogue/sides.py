@@ -101,7 +101,7 @@ def load_side(
         if site in dictionaries:
             raise ValueError(f"every site of {model} must be named once, got {site} twice")
         dictionaries[site] = dictionary
-    return Side(network, dictionaries, str(model), _file_hashes(Path(model))), tokenizer
+    return Side(network, dictionaries, str(model), file_hashes(Path(model))), tokenizer
 
 
 def shared_context_length(sides: Iterable[Side], wanted: int | None = None) -> int:
@@ -149,13 +149,8 @@ def load_model(
 
     if device_map is not None and find_spec("accelerate") is None:
         raise ValueError("device_map needs accelerate, which is not installed: pip install 'analogue[accelerate]'")
-    name, folder = str(model), Path(model)
-    if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not folder.is_dir():
-        raise FileNotFoundError(f"{name} is not a folder with a model")
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"{name} holds no transformers checkpoint: it has no config.json")
-    if folder.is_dir() and not any((folder / file).is_file() for file in _TOKENIZER_FILES):
-        raise FileNotFoundError(f"{name} has no tokenizer: none of {', '.join(_TOKENIZER_FILES)} is there")
+    check_checkpoint(model)
+    name = str(model)
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
         config = AutoConfig.from_pretrained(name)
@@ -177,6 +172,17 @@ def load_model(
     return network.eval(), tokenizer
 
 
-def _file_hashes(folder: Path) -> dict[str, str]:
+def check_checkpoint(model: str | Path) -> None:
+    """Say what is missing of a model that is named by its folder; nothing is loaded."""
+    name, folder = str(model), Path(model)
+    if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not folder.is_dir():
+        raise FileNotFoundError(f"{name} is not a folder with a model")
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"{name} holds no transformers checkpoint: it has no config.json")
+    if folder.is_dir() and not any((folder / file).is_file() for file in _TOKENIZER_FILES):
+        raise FileNotFoundError(f"{name} has no tokenizer: none of {', '.join(_TOKENIZER_FILES)} is there")
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of a checkpoint's own files; what lies in folders below (optimizer states) is not read."""
     return {path.name: sha256(path) for path in sorted(folder.glob("*")) if path.is_file()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .activations import FeatureActivations
-from .dictionaries import Dictionary
+from .dictionaries import Dictionary, sparsify
+from .dictionaries.autoencoder import SparseAutoencoder
 from .files import sha256
 from .labels import Labels
 from .pairs import Pairs
@@ -37,6 +39,8 @@ class FeatureSpace:
         Whether the features have decoder directions, be they here or not.
     dictionary : Dictionary or None
         What the features were read with; None when the space was read back from a run.
+    saved_dictionary : Path or None
+        Where the dictionary stands in the run's folder that was read back: one that was trained for the run.
     """
 
     site: str
@@ -45,6 +49,7 @@ class FeatureSpace:
     directions: NDArray[np.float32] | None = None
     has_decoder: bool = False
     dictionary: Dictionary | None = None
+    saved_dictionary: Path | None = None
 
     def __post_init__(self) -> None:
         if self.directions is not None:
@@ -90,8 +95,14 @@ class FeatureSpace:
             raise ValueError(f"the dictionary of {self.site} was not saved with this run: load it again")
         return self.dictionary
 
-    def write(self, folder: Path, labels_name: str, activations_name: str | None) -> Store:
-        """Write labels and (given a name for them) activations; return where they stand and their SHA-256."""
+    def write(self, folder: Path, labels_name: str, activations_name: str | None, dictionary_name: str) -> Store:
+        """Write labels, (given a name for them) activations, and a dictionary that stands nowhere else.
+
+        Returns
+        -------
+        dict
+            Where they stand and their SHA-256.
+        """
         import pyarrow.parquet as pq
 
         pq.write_table(self.labels.to_arrow(), folder / labels_name)
@@ -105,6 +116,10 @@ class FeatureSpace:
             self.recorded_activations().write_into(folder / activations_name)
             digest = sha256(folder / activations_name / "manifest.json")
             store["activations"] = {"path": activations_name, "sha256": digest}
+        if self._write_dictionary(folder / dictionary_name / self.site):
+            path = f"{dictionary_name}/{self.site}"
+            store["dictionary"] = {"path": path, "sha256": sha256(folder / path / sparsify.WEIGHTS)}
+            store["dictionary_config"] = {"path": path, "sha256": sha256(folder / path / sparsify.CONFIG)}
         return store
 
     @classmethod
@@ -117,7 +132,21 @@ class FeatureSpace:
         if store["activations"] is not None:
             manifest = _checked(folder, store["activations"], "manifest.json")
             activations = FeatureActivations.load(manifest.parent)
-        return cls(site, labels, activations, has_decoder=store["has_decoder"])
+        saved = None
+        if "dictionary" in store:
+            saved = _checked(folder, store["dictionary"], sparsify.WEIGHTS).parent
+            _checked(folder, store["dictionary_config"], sparsify.CONFIG)
+        return cls(site, labels, activations, has_decoder=store["has_decoder"], saved_dictionary=saved)
+
+    def _write_dictionary(self, place: Path) -> bool:
+        """Write the dictionary if it was trained for this run; say whether it was."""
+        if self.saved_dictionary is not None:
+            shutil.copytree(self.saved_dictionary, place)
+        elif isinstance(self.dictionary, SparseAutoencoder) and self.dictionary.format == "trained":
+            sparsify.save(self.dictionary, place)
+        else:
+            return False
+        return True
 
 
 def paired_rows(spaces: Mapping[str, FeatureSpace], pairs: Pairs, kind: str) -> dict[str, NDArray[np.float32]]:

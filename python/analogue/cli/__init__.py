@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -53,7 +54,10 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
-        app()
+        with warnings.catch_warnings():
+            # One sentence, without the line of code that it came from.
+            warnings.showwarning = lambda message, *_, **__: print(f"analogue: {message}", file=sys.stderr)
+            app()
     except (ValueError, TypeError, OSError, MemoryError) as error:
         print(f"analogue: {error}", file=sys.stderr)
         raise SystemExit(2) from None

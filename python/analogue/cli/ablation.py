@@ -9,13 +9,11 @@ import typer
 
 from .. import report
 from ..ablation import ablation
-from ..comparison import Comparison
 from ..files import replace_json
 from ..grid import load_comparison
-from ..reopen import reopened
 from ..similarity import MEASURES
 from .options import names_of
-from .output import print_json, print_tables, progress_bars
+from .output import print_json, print_tables, progress_bars, with_rows
 
 AblationJson = Annotated[bool, typer.Option("--json", help="Print the rows as JSON, and nothing else, to stdout.")]
 
@@ -33,7 +31,7 @@ def ablation_command(
 ) -> None:
     """Score without filters, with each alone, with all but each and with all, beside as many random pairs.
 
-    The dictionaries of the run are loaded again from where they were.
+    The dictionaries of the run are loaded again from where they were; a baseline whose dictionary is gone is left out.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -44,10 +42,9 @@ def ablation_command(
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists already; choose another file, or overwrite it")
     result = load_comparison(run)
-    comparisons = [result] if isinstance(result, Comparison) else list(result.comparisons.values())
     names = None if measures is None else names_of(measures)
     with progress_bars() as progress:
-        tables = [ablation(reopened(each), names, draws=draws, progress=progress) for each in comparisons]
+        tables = [ablation(each, names, draws=draws, progress=progress) for each in with_rows(result)]
     found = pa.concat_tables(tables)
     for path in out:
         if path.suffix == ".json":

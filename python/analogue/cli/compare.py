@@ -146,8 +146,8 @@ def compare_command(
     baseline: Annotated[
         list[str],
         typer.Option(
-            help="Control beside the first sites, may be repeated: rerandomized, shuffled-tokens, step0=MODEL, "
-            "second-seed or second-seed=SAE; dictionaries are trained where none is given."
+            help="Control beside the first sites only, may be repeated: rerandomized, shuffled-tokens, step0=MODEL, "
+            "second-seed or second-seed=SAE; dictionaries are trained where none is given, and saved with the run."
         ),
     ] = [],  # noqa: B006
     device: Device = "auto",

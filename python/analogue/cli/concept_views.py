@@ -57,7 +57,7 @@ def explain(texts: Iterable[Texts], concepts: Concepts, feature: int, side: str,
 
 def coverage(texts: Iterable[Texts], concepts: Concepts, where: Where, as_json: bool) -> None:
     """Print what every word hits on both sides."""
-    tables = {_sites(each.comparison): concepts.coverage(each.a, each.b, where) for each in texts}
+    tables = {report.title_of(each.comparison): concepts.coverage(each.a, each.b, where) for each in texts}
     if as_json:
         print_json([{"sites": name, "words": table.to_pylist()} for name, table in tables.items()])
     else:
@@ -66,7 +66,7 @@ def coverage(texts: Iterable[Texts], concepts: Concepts, where: Where, as_json: 
 
 def keywords(comparisons: Iterable[Comparison], concepts: Concepts, as_json: bool, **options: Any) -> None:
     """Print which features and pairs every word has; ``options`` are those of `concept_keywords`."""
-    tables = {_sites(each): concept_keywords(each, concepts, **options) for each in comparisons}
+    tables = {report.title_of(each): concept_keywords(each, concepts, **options) for each in comparisons}
     if as_json:
         print_json([{"sites": name, "words": table.to_pylist()} for name, table in tables.items()])
     else:
@@ -74,18 +74,19 @@ def keywords(comparisons: Iterable[Comparison], concepts: Concepts, as_json: boo
 
 
 def specificity(comparisons: Iterable[Comparison], concepts: Concepts, where: Where, as_json: bool) -> None:
-    """Read the text again, and print how specific features are, once for every site."""
+    """Read the text again, and print how specific features are, once for every site.
+
+    The text of the first comparison is that of all: a baseline, whose model may be gone, is of the same tokens.
+    """
     seen: dict[str, list[dict[str, Any]]] = {}
-    warned: set[str] = set()
+    comparisons = list(comparisons)
+    corpus, tokenizer = reopen_corpus(comparisons[0])
+    if (said := sentence(concepts.unproducible(tokenizer))) is not None:
+        print(f"analogue: {said}", file=sys.stderr)
     for comparison in comparisons:
         names = {side: _site(comparison, side) for side in comparison.spaces}
         if set(names.values()) <= seen.keys():
             continue
-        corpus, tokenizer = reopen_corpus(comparison)
-        said = sentence(concepts.unproducible(tokenizer))
-        if said is not None and said not in warned:
-            warned.add(said)
-            print(f"analogue: {said}", file=sys.stderr)
         found = concept_specificity(comparison, concepts, corpus, where=where).to_pylist()
         for side, name in names.items():
             seen[name] = [row for row in found if row["side"] == side]
@@ -98,7 +99,8 @@ def specificity(comparisons: Iterable[Comparison], concepts: Concepts, where: Wh
 def suggest(texts: Iterable[Texts], concepts: Concepts, n: int, as_json: bool) -> None:
     """Propose words that features of either side fire on and no concept has."""
     tables: Mapping[str, Any] = {
-        _sites(each.comparison): {"a": concepts.suggest(each.a, n), "b": concepts.suggest(each.b, n)} for each in texts
+        report.title_of(each.comparison): {"a": concepts.suggest(each.a, n), "b": concepts.suggest(each.b, n)}
+        for each in texts
     }
     if as_json:
         listed = {name: {side: table.to_pylist() for side, table in of.items()} for name, of in tables.items()}
@@ -107,15 +109,11 @@ def suggest(texts: Iterable[Texts], concepts: Concepts, n: int, as_json: bool) -
         print_tables(report.suggestion_table(name, of) for name, of in tables.items())
 
 
-def _role(comparison: Comparison) -> str:
-    return report.beside(comparison.provenance.get("role"))
-
-
-def _sites(comparison: Comparison) -> str:
-    return f"{_role(comparison)}{report.name_of(comparison)}"
-
-
 def _site(comparison: Comparison, side: str) -> str:
-    """Return the name of a side's site; that of B is the same in a control."""
-    role = _role(comparison) if side == "a" else ""
-    return f"{role}{side.upper()} {comparison.spaces[side].site}"
+    """Return the name of a side's site, with its role where its features are not those of the cells.
+
+    New in a control is what stands in A's place, in a second seed in B's; shuffled tokens have the same features.
+    """
+    role = comparison.provenance.get("role")
+    new = {"second-seed": "b", "shuffled-tokens": None}.get(str(role), "a")
+    return f"{report.beside(role) if side == new else ''}{side.upper()} {comparison.spaces[side].site}"

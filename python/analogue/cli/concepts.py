@@ -18,7 +18,7 @@ from ..keywords import WHERE, Where
 from ..nulls.permutations import ORIGINAL
 from . import concept_views
 from .options import Overwrite, Seed, permutations_of
-from .output import print_json, print_tables, progress_bars
+from .output import print_json, print_tables, progress_bars, with_rows
 
 _VIEWS = "--explain, --coverage, --keywords, --specificity and --suggest"
 
@@ -109,7 +109,8 @@ def concepts_command(
 ) -> None:
     """Score concepts in a saved run: do both models hold them alike, and more so than other pairs.
 
-    The run must hold its activations; its dictionaries are loaded again from where they were, and checked.
+    The run must hold its activations; its dictionaries are loaded again from where they were, and checked. A baseline
+    whose dictionary is gone is left out.
     """
     views = [explain is not None, coverage, keywords, specificity, suggest is not None]
     if sum(views) > 1:
@@ -145,8 +146,8 @@ def concepts_command(
         _check_out(out, run, overwrite)
     found = []
     with progress_bars() as progress:
-        for comparison in comparisons:
-            name = report.name_of(comparison)
+        for comparison in with_rows(result):
+            name = report.title_of(comparison)
             scores = compare_concepts(
                 comparison,
                 chosen,

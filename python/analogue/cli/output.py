@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from .. import report
 from ..compare import Progress
 from ..comparison import Comparison
 from ..grid import Grid
+from ..reopen import reopened
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -58,6 +60,29 @@ def finish(result: Comparison | Grid, out: Path, *, overwrite: bool, activations
         raise ValueError(f"fewer than 2 pairs are left in every cell; in {_sites(best)} {_taker(best)}")
 
 
+def with_rows(result: Comparison | Grid) -> Iterator[Comparison]:
+    """Yield a saved run, or every cell and control of a grid, with the dictionaries whose decoder rows are scored.
+
+    Of a control whose dictionary cannot be loaded again, the reason is printed on stderr instead.
+    """
+    if isinstance(result, Comparison):
+        yield _with_rows(result)
+        return
+    for cell in result.cells.values():
+        yield _with_rows(cell)
+    for name, control in result.controls.items():
+        try:
+            found = _with_rows(control)
+        except (FileNotFoundError, ValueError) as error:
+            print(f"analogue: {name} is left out: {error}", file=sys.stderr)
+        else:
+            yield found
+
+
+def _with_rows(comparison: Comparison) -> Comparison:
+    return reopened(comparison) if comparison.rows == "decoder" else comparison
+
+
 def _sites(cell: Comparison) -> str:
     return f"{cell.spaces['a'].site} x {cell.spaces['b'].site}"
 
@@ -100,6 +125,8 @@ def progress_bars() -> Iterator[Progress]:
             if stage not in tasks:
                 unit = next((name for start, name in _UNITS.items() if stage.startswith(start)), "draws")
                 tasks[stage] = bars.add_task(stage, unit=unit)
+                if unit == "tokens" and not bars.console.is_terminal:  # where bars are drawn at the end only
+                    bars.console.print(stage, highlight=False)
             elif done == 0:
                 bars.reset(tasks[stage])
             bars.update(tasks[stage], completed=done, total=total)

@@ -84,8 +84,8 @@ def _unknown(root: Path, files: list[Path]) -> FileNotFoundError | ValueError:
             return error
         held = f"{candidates[0].name} has {names or 'nothing'}"
         return FileNotFoundError(f"path {root} holds no dictionary: {held:.200}; wanted {wanted()}")
-    held = ", ".join(sorted({file.name for file in files})[:6]) or "no file"
-    return FileNotFoundError(f"path {root} holds no dictionary but {held}; wanted {wanted()}")
+    held = ", ".join(sorted({file.name for file in files})[:6])
+    return FileNotFoundError(f"path {root} holds no {f'dictionary but {held}' if held else 'file'}; wanted {wanted()}")
 
 
 def _pick(root: Path, found: _Found, site: str | None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -11,7 +12,7 @@ from .checkpoint import CheckpointFiles, Config, fired
 from .nonlinearities import AbsTopK, GroupMax, TopK
 from .tensors import Weights
 
-WEIGHTS = "sae.safetensors"
+WEIGHTS, CONFIG = "sae.safetensors", "cfg.json"
 
 
 def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
@@ -34,7 +35,7 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
     ValueError, TypeError, FileNotFoundError
         One sentence naming the file, the field or tensor, what came and what is wanted.
     """
-    config = Config.read(file.parent / "cfg.json")
+    config = Config.read(file.parent / CONFIG)
     d = config.integer("d_in")
     F = config.integer("num_latents", minimum=0, default=0) or d * config.integer("expansion_factor")
     nonlinearity = _nonlinearity(config, F)
@@ -67,10 +68,30 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
     )
 
 
+def save(sae: SparseAutoencoder, folder: Path) -> None:
+    """Write a TopK sparse coder in float32, whose features `load` gives back to the bit.
+
+    Parameters
+    ----------
+    sae : SparseAutoencoder
+        Of `training.train_topk`; its ``promised_l0`` is written as k, so that it may be of rectified pre-activations.
+    folder : Path
+        To be made; its name is the site's.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True)
+    named = {"encoder.weight": sae.w_enc, "encoder.bias": sae.b_enc, "W_dec": sae.w_dec, "b_dec": sae.b_dec}
+    save_file({name: tensor.detach().cpu().float().contiguous() for name, tensor in named.items()}, folder / WEIGHTS)
+    config = {"activation": "topk", "d_in": sae.d_in, "num_latents": sae.n_features, "k": round(sae.promised_l0 or 0)}
+    config |= {"normalize_decoder": True, "multi_topk": False, "skip_connection": False, "transcode": False}
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
 def site_of(file: Path) -> str | None:
     """Return the hookpoint, which is the folder's name, or the input of that module, for a transcoder."""
     hookpoint = _hookpoint(file)
-    transcodes = Config.read(file.parent / "cfg.json").flag("transcode", default=False)
+    transcodes = Config.read(file.parent / CONFIG).flag("transcode", default=False)
     return f"{hookpoint}.input" if transcodes and hookpoint else hookpoint
 
 

@@ -200,13 +200,14 @@ def _read_torch(file: Path) -> Any:
     try:  # a file of torch.save is a zip archive since PyTorch 1.6, and need not be read whole
         return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except pickle.UnpicklingError as error:
-        raise ValueError(f"it holds more than tensors, which is never run ({_first_sentence(error)})") from None
+        raise ValueError(f"it holds more than tensors, which is never run{_what_it_holds(error)}") from None
 
 
-def _first_sentence(error: Exception) -> str:
+def _what_it_holds(error: Exception) -> str:
     """Return what torch says about the object it would not load, without its advice to load it all the same."""
-    found = [line for line in str(error).splitlines() if "WeightsUnpickler error" in line or "Unsupported" in line]
-    return (found[0] if found else str(error).splitlines()[0]).strip()[:120]
+    lines = [line.strip() for line in str(error).splitlines()]
+    found = [line for line in lines if "WeightsUnpickler error" in line or "unsupported" in line.lower()]
+    return f" ({found[0][:120]})" if found else ""
 
 
 _TORCH = ("PyTorch", _read_torch)

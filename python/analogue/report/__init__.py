@@ -21,6 +21,7 @@ from .figures import draw_grid as draw_grid
 from .grading import write_grading as write_grading
 from .layout import beside as beside
 from .layout import name_of as name_of
+from .layout import title_of as title_of
 from .showing import shown_tables as shown_tables
 from .tables import tables as tables
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..explain import Explanation
-from .layout import beside, name_of, new_table, note_below, number
+from .layout import new_table, note_below, number, title_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,8 +27,7 @@ def explanation_tables(explanation: Explanation, top: int = 10) -> Iterator[Tabl
     from rich.markup import escape
 
     found = explanation.leverage
-    role = beside(explanation.comparison.provenance.get("role"))
-    where = f"{role}{name_of(explanation.comparison)}"
+    where = title_of(explanation.comparison)
     score = f"{found.measure} of {number(found.observed)}, n = {len(explanation.rows)}"
     pairs = new_table(
         f"{where}: pairs that {score} hangs on",

@@ -16,6 +16,11 @@ def name_of(comparison: Comparison) -> str:
     return f"{comparison.spaces['a'].site} x {comparison.spaces['b'].site}"
 
 
+def title_of(comparison: Comparison) -> str:
+    """Return the two sites, after what the comparison is where it is no cell."""
+    return f"{beside(comparison.provenance.get('role'))}{name_of(comparison)}"
+
+
 def beside(role: str | None) -> str:
     """Return what stands before the sites of a comparison that is no cell: "control, ", "rerandomized, "."""
     return "" if role in (None, "run", "cell") else f"{role}, "
