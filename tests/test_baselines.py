@@ -75,6 +75,10 @@ def test_a_rerandomized_side_has_another_model_and_a_dictionary_of_the_same_size
     small = replace(side, dictionaries={"layers.2": neurons(128, "layers.2")})
     drawn = baseline_side(Baseline("rerandomized"), small, corpus, l0=16.0)
     assert drawn.dictionaries["layers.2"].format == "neurons"
+    kept = baseline_side(Baseline("rerandomized", "neither"), small, corpus, l0=16.0)
+    own = side.model.get_input_embeddings().weight
+    assert torch.equal(kept.model.get_input_embeddings().weight, own)
+    assert not torch.equal(drawn.model.get_input_embeddings().weight, own)
     trained = baseline_side(Baseline("rerandomized"), side, corpus, l0=16.2, train_tokens=4096)
     dictionary = trained.dictionaries["layers.2"]
     assert (dictionary.n_features, dictionary.promised_l0, dictionary.site) == (2048, 16.0, "layers.2")
@@ -143,6 +147,9 @@ def test_shuffled_tokens_keep_every_feature_and_lose_every_partner(side_a, corpu
 
 def test_names_are_read_and_refused():
     assert parsed(["rerandomized", "step0=model"]) == [Baseline("rerandomized"), Baseline("step0", "model")]
+    assert parsed(["rerandomized=neither"]) == [Baseline("rerandomized", "neither")]
+    with pytest.raises(ValueError, match="what rerandomized draws must be one of"):
+        Baseline.parse("rerandomized=all")
     with pytest.raises(ValueError, match="baseline must be one of"):
         Baseline.parse("random")
     with pytest.raises(ValueError, match="step0 needs the checkpoint"):

@@ -32,7 +32,13 @@ SAID = {
     "rerandomized": "A with its weights drawn again, against B: a floor, not a p-value",
     "step0": "A before training, against B: a floor, not a p-value",
     "shuffled-tokens": "A against B with its tokens in another order: a floor, not a p-value",
-    "second-seed": "A's dictionary against another of the same site: what can be reached at most, not a p-value",
+    "second-seed": "A's dictionary against another of its site: what a second one reaches, not a p-value",
+}
+_DRAWN = {
+    "embeddings": {"embeddings": True, "norms": False},
+    "norms": {"embeddings": False, "norms": True},
+    "embeddings+norms": {"embeddings": True, "norms": True},
+    "neither": {"embeddings": False, "norms": False},
 }
 TRAINED_ON = 200_000
 _TRAIN_TOKENS = 500_000
@@ -50,7 +56,9 @@ class Baseline:
         "shuffled-tokens": A against B with its tokens in another order; floor.
         "second-seed": A's dictionary against another one of the same site of A; skyline.
     given : str or None
-        The checkpoint of "step0", and the dictionary of "second-seed", which is trained where none is given.
+        The checkpoint of "step0"; the dictionary of "second-seed", which is trained where none is given; of
+        "rerandomized" what is drawn beside the other weights: "embeddings" (the default), "norms", "embeddings+norms" or
+        "neither".
     """
 
     name: str
@@ -60,7 +68,9 @@ class Baseline:
         _checks.choice("baseline", self.name, tuple(SAID))
         if self.name == "step0" and not self.given:
             raise ValueError("baseline step0 needs the checkpoint: step0=MODEL")
-        if self.given is not None and self.name not in ("step0", "second-seed"):
+        if self.name == "rerandomized" and self.given is not None:
+            _checks.choice("what rerandomized draws", self.given, _DRAWN)
+        if self.given is not None and self.name == "shuffled-tokens":
             raise ValueError(f"baseline {self.name} takes no checkpoint, got {self.given}")
 
     @classmethod
@@ -155,7 +165,11 @@ def baseline_side(
         name = str(baseline.given)
         model, files = load_model(name, dtype=str(model.dtype).removeprefix("torch."))[0], file_hashes(Path(name))
     else:
-        model, name, files = rerandomized(model, seed), f"{side.name} rerandomized".strip(), {}
+        model, name, files = (
+            rerandomized(model, seed, **_DRAWN[baseline.given or "embeddings"]),
+            f"{side.name} rerandomized".strip(),
+            {},
+        )
     if not hasattr(model, "hf_device_map"):
         model.to(infer_device(device))
     if isinstance(dictionary, Neurons):

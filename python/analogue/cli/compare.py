@@ -147,7 +147,8 @@ def compare_command(
         list[str],
         typer.Option(
             help="Control beside the first sites only, may be repeated: rerandomized, shuffled-tokens, step0=MODEL, "
-            "second-seed or second-seed=SAE; dictionaries are trained where none is given, and saved with the run."
+            "second-seed or second-seed=SAE; rerandomized=neither leaves embeddings as they are. Dictionaries are "
+            "trained where none is given, and saved with the run."
         ),
     ] = [],  # noqa: B006
     device: Device = "auto",
