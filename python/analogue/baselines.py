@@ -57,8 +57,8 @@ class Baseline:
         "second-seed": A's dictionary against another one of the same site of A; skyline.
     given : str or None
         The checkpoint of "step0"; the dictionary of "second-seed", which is trained where none is given; of
-        "rerandomized" what is drawn beside the other weights: "embeddings" (the default), "norms", "embeddings+norms" or
-        "neither".
+        "rerandomized" what is drawn beside the other weights: "embeddings" (the default), "norms", "embeddings+norms"
+        or "neither".
     """
 
     name: str
