@@ -316,7 +316,8 @@ def test_special_tokens_of_either_side_never_enter():
     aligned = align(*corpora([text], ("bytes", "wordpiece"), (64, 64)))
     kept = [text[s:e].strip() for s, e in aligned.document_offsets[0][aligned.kept_positions]]
     assert not any("eos" in unit or "SEP" in unit for unit in kept)
-    assert {"mat", "dog"} <= set(kept)
+    assert "".join(kept).endswith("thedog")  # whole words or pieces of them, as the tokenizers came out of training
+    assert "mat" in "".join(kept)
     special = np.isin(aligned.document_token_ids[0], list(aligned.special_ids))
     marked = [text[s:e].strip() for s, e in aligned.document_offsets[0][special]]
     assert "<eos>" in "".join(marked)

@@ -596,7 +596,7 @@ def test_paths_without_a_checkpoint_are_refused(tmp_path):
         FileNotFoundError, match=r"path .*nowhere does not exist; wanted a folder with sae.safetensors \(spars"
     ):
         load_dictionary(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match="holds no dictionary"):
+    with pytest.raises(FileNotFoundError, match="holds no file; wanted"):
         load_dictionary(tmp_path)
     with pytest.raises(ValueError, match="activation must be one of post, pre, got 'both'"):
         load_dictionary(tmp_path, activation="both")
