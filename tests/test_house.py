@@ -2,6 +2,7 @@
 
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tomllib
@@ -27,13 +28,13 @@ def test_import_pulls_in_nothing_heavy():
 
 
 def test_import_is_fast():
-    """At most 3 times `import numpy`, which is part of it; CPU time of fresh interpreters in turn, the least."""
+    """At most 2.5 times `import numpy`, which is part of it; CPU time of fresh interpreters in turn, medians."""
     timed = "import time; start = time.process_time(); import {}; print(time.process_time() - start)"
     seconds = {"numpy": [], "analogue": []}
     for _ in range(7):
         for name, values in seconds.items():
             values.append(float(fresh(timed.format(name))))
-    assert min(seconds["analogue"]) <= 3 * min(seconds["numpy"])
+    assert statistics.median(seconds["analogue"]) <= 2.5 * statistics.median(seconds["numpy"])
 
 
 def test_rooms_import_in_one_direction():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from .comparison import Comparison
 from .nulls import Score, draw_test
 from .nulls.permutations import measure_names
 from .pairs import Filter, Pairs
+from .progress import Progress
 from .scoring import Rates, score_pairs, scored_rows
 from .settings import REDRAWN, Settings
 from .spaces import paired_rows
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 RANDOM = "random pairs"
 _OF_SCORE = ("observed", "null_mean", "null_std", "z", "p_value")
 _OF_RANDOM = {"null_mean": "random_mean", "null_std": "random_std", "z": "random_z", "p_value": "random_p"}
-
-Draw = Callable[[np.random.Generator], tuple[NDArray[np.float32], NDArray[np.float32]]]
-Progress = Callable[[str, int, int], None]
 
 
 def ablation(

@@ -17,11 +17,12 @@ from .dictionaries import Dictionary, load_dictionary, neurons
 from .dictionaries.autoencoder import ReLU
 from .dictionaries.neurons import Neurons
 from .ops import infer_device
+from .progress import Progress
 from .sides import Side, check_checkpoint, file_hashes, load_model
 from .site_rows import site_rows
 from .sites import neuron_directions
 from .spaces import FeatureSpace
-from .training import Progress, train_topk
+from .training import train_topk
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,14 +20,13 @@ from .multiplicity import BANDS, correlation_by_multiplicity, hubs, multiplicity
 from .nulls import Score
 from .pairs import Pairs
 from .procedure import Procedure
+from .progress import Progress
 from .robustness import convergence, split_half
 from .scoring import score_pairs, score_redrawn
 from .scoring_result import Scoring
 from .settings import REDRAWN, Settings, settings_or_default
 from .spaces import FeatureSpace, paired_rows
 from .token_conditional import token_conditional
-
-Progress = Callable[[str, int, int], None]
 
 
 def compare_spaces(

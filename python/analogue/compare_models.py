@@ -12,13 +12,14 @@ from . import _checks
 from .aligned_corpus import AlignedCorpus
 from .baselines import SAID, TRAINED_ON, Baseline, baseline_side, check_baseline, parsed, shuffled
 from .capture import capture
-from .compare import Progress, compare_spaces
+from .compare import compare_spaces
 from .comparison import Comparison
 from .corpus import Corpus
 from .directions import rows_in_common
 from .grid import Grid
 from .inspect import inspect_all
 from .labels import top_contexts
+from .progress import Progress
 from .provenance import run_record
 from .settings import Settings, settings_or_default
 from .sides import Side

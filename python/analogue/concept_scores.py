@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -19,11 +19,10 @@ from .concept_pairs import Ids
 from .concepts import Concepts
 from .dictionaries import Dictionary
 from .keywords import Where
+from .progress import Progress
 from .reopen import reopened
 from .same_keyword import same_word
 from .settings import AUTO, REDRAWN, Settings
-
-Progress = Callable[[str, int, int], None]
 
 
 def compare_concepts(

@@ -7,10 +7,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from .compare import Progress
 from .compare_models import compare_grid
 from .corpus import Corpus
 from .grid import Grid
+from .progress import Progress
 from .settings import Settings
 from .sides import load_side, shared_context_length
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from .labels import Labels, check_covers
 from .nulls import Score, movable, one_per_token, permutation_test, sibling_groups
 from .pairs import Pairs
 from .procedure import Procedure
+from .progress import Progress
 from .rematch import shift, subset
 from .scoring_result import ChosenNull, Scoring
 from .settings import AUTO, Settings
@@ -21,7 +22,6 @@ from .verdict import ALPHA, EFFECT, LEAST_MOVABLE, VOTES
 Sides = tuple[Labels, Labels]
 Rows = Mapping[str, NDArray[np.float32]]
 Rates = Mapping[str, NDArray[np.float64]]
-Progress = Callable[[str, int, int], None]
 
 _STRATA = 5
 _WINDOW = 256

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import _checks
 from .dictionaries.autoencoder import SparseAutoencoder, TopK
+from .progress import Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,8 +17,6 @@ _BATCH = 2048
 _LEARNING_RATE = 1e-3
 _SILENT_STEPS, _AUX_K = 60, 64  # a latent is dead after so many steps without firing; so many dead ones learn at once
 _TIMED_STEPS = 3
-
-Progress = Callable[[str, int, int], None]
 
 
 def train_topk(

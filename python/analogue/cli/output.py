@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import report
-from ..compare import Progress
 from ..comparison import Comparison
 from ..grid import Grid
+from ..progress import Progress
 from ..reopen import reopened
 
 if TYPE_CHECKING:

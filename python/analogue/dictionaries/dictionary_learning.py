@@ -27,18 +27,6 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
 
     Features follow what `load_dictionary` of dictionary-learning 0.1 gives: an `AutoEncoder` has its decoder rows
     scaled to length 1, a batch-TopK dictionary fires above its threshold.
-
-    Parameters
-    ----------
-    file : Path
-    site : str or None
-        The site, where the caller knows better than the checkpoint.
-    activation : {"post", "pre"}
-
-    Raises
-    ------
-    ValueError, TypeError, FileNotFoundError
-        One sentence naming the file, the field or tensor, what came and what is wanted.
     """
     config = Config.read(file.parent / "config.json")
     trainer, buffer = config.section("trainer"), config.section("buffer")

@@ -29,6 +29,9 @@ from .tensors import read_tensors
 class Format:
     """A checkpoint format.
 
+    What is malformed, or of a kind that cannot be computed exactly, is a ValueError, TypeError or FileNotFoundError of
+    one sentence: file, field or tensor, what came, what is wanted.
+
     Attributes
     ----------
     maker : str
@@ -36,9 +39,11 @@ class Format:
     pattern : str
         Of the weight file's name.
     load : callable
-        From weight file, site and ``activation`` to a dictionary.
+        From weight file, site (where the caller knows better than the checkpoint, else None) and ``activation``, "post"
+        or "pre", to a dictionary.
     site_of : callable
-        From weight file to the site that the checkpoint names.
+        From weight file to the site that the checkpoint names, None when it names none; a hook that is at no module's
+        input or output is a ValueError.
     fits : callable
         Whether a file that is called so is of this format.
     folder_of : callable

@@ -22,18 +22,6 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
     Repository and folder, as Google named them, say what it was trained on: ``gemma-scope-2b-pt-res/layer_20/...``.
     Transcoders read the normalised residual stream without the norm's gain. Autoencoders of the embedding were
     trained before Gemma multiplies it by ``sqrt(d)``; that factor is folded in.
-
-    Parameters
-    ----------
-    file : Path
-    site : str or None
-        The site, where the caller knows better than the checkpoint.
-    activation : {"post", "pre"}
-
-    Raises
-    ------
-    ValueError, TypeError, FileNotFoundError
-        One sentence naming the file, the field or tensor, what came and what is wanted.
     """
     kind = _kind(file)
     place = site or site_of(file)
@@ -66,13 +54,7 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
 
 
 def site_of(file: Path) -> str | None:
-    """Return the site that the path names.
-
-    Raises
-    ------
-    ValueError
-        If it names none.
-    """
+    """Return the site that the path names; refuse one that names none."""
     kind = _kind(file)
     if kind is None:
         named = ", ".join(_HOOKS)

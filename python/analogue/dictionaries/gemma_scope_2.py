@@ -16,18 +16,6 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
     """Load ``params.safetensors`` with the ``config.json`` beside it: JumpReLU of ``x @ w_enc + b_enc``.
 
     Transcoders, which have a ``hf_hook_point_out``, may have an affine skip connection.
-
-    Parameters
-    ----------
-    file : Path
-    site : str or None
-        The site, where the caller knows better than the checkpoint.
-    activation : {"post", "pre"}
-
-    Raises
-    ------
-    ValueError, TypeError, FileNotFoundError
-        One sentence naming the file, the field or tensor, what came and what is wanted.
     """
     config = Config.read(file.parent / "config.json")
     config.choice("architecture", ("jump_relu",))

@@ -16,20 +16,7 @@ def config_of(file: Path) -> Path:
 
 
 def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
-    """Load one layer's file (Kissane et al. 2024): ReLU of ``(x - b_dec) @ W_enc + b_enc``.
-
-    Parameters
-    ----------
-    file : Path
-    site : str or None
-        The site, where the caller knows better than the config.
-    activation : {"post", "pre"}
-
-    Raises
-    ------
-    ValueError, TypeError, FileNotFoundError
-        One sentence naming the file, the field or tensor, what came and what is wanted.
-    """
+    """Load one layer's file (Kissane et al. 2024): ReLU of ``(x - b_dec) @ W_enc + b_enc``."""
     config = Config.read(config_of(file))
     widths = config.integer("dict_size"), config.integer("act_size")
     weights = Weights(file)
@@ -54,11 +41,5 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
 
 
 def site_of(file: Path) -> str | None:
-    """Return the site of the hook that the config names, None when it names none.
-
-    Raises
-    ------
-    ValueError
-        If the hook is at no module's input or output.
-    """
+    """Return the site of the hook that the config names, None when it names none."""
     return named_site(Config.read(config_of(file)), "act_name")

@@ -15,20 +15,7 @@ DEEPSEEK = ("encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias")
 
 
 def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
-    """Load one layer's file: ReLU of the encoder's linear layer, with nothing subtracted before.
-
-    Parameters
-    ----------
-    file : Path
-    site : str or None
-        The site, where the caller knows better than the file's name.
-    activation : {"post", "pre"}
-
-    Raises
-    ------
-    ValueError, TypeError, FileNotFoundError
-        One sentence naming the file, the tensor, what came and what is wanted.
-    """
+    """Load one layer's file: ReLU of the encoder's linear layer, with nothing subtracted before."""
     weights = Weights(file)
     names, maker = (GOODFIRE, "goodfire") if GOODFIRE[0] in weights else (DEEPSEEK, "deepseek")
     w_enc, b_enc, w_dec, b_dec = weights.affine(names, encoder="rows", decoder="columns")

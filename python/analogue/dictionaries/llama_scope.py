@@ -29,18 +29,6 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
     The library trains on activations of average norm ``sqrt(d)``, and folds the factor ``s`` into biases and decoder
     before it is used. Then a feature is ``z = x @ W + b / s`` where ``z`` times its decoder row's length is above one
     threshold for all.
-
-    Parameters
-    ----------
-    file : Path
-    site : str or None
-        The site, where the caller knows better than the checkpoint.
-    activation : {"post", "pre"}
-
-    Raises
-    ------
-    ValueError, TypeError, FileNotFoundError
-        One sentence naming the file, the field or tensor, what came and what is wanted.
     """
     config = Config.read(folder_of(file) / "hyperparams.json")
     config.choice("act_fn", ("jumprelu",), default="jumprelu")
@@ -79,11 +67,5 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
 
 
 def site_of(file: Path) -> str | None:
-    """Return the site of the hook that the config names, None when it names none.
-
-    Raises
-    ------
-    ValueError
-        If the hook is at no module's input or output.
-    """
+    """Return the site of the hook that the config names, None when it names none."""
     return named_site(Config.read(folder_of(file) / "hyperparams.json"), "hook_point_in")

@@ -31,18 +31,6 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
     scaled to the average norm ``sqrt(d)`` that the file records; the factor is folded in. A folded file
     (``norm_activation`` is ``inference``) is taken as it is. By ``sparsity_include_decoder_norm``, what fires is
     decided as if every decoder row had length 1.
-
-    Parameters
-    ----------
-    file : Path
-    site : str or None
-        The site, where the caller knows better than the checkpoint.
-    activation : {"post", "pre"}
-
-    Raises
-    ------
-    ValueError, TypeError, FileNotFoundError
-        One sentence naming the file, the field or tensor, what came and what is wanted.
     """
     config = Config.read(file.parent / "config.json")
     config.choice("sae_type", ("sae",), default="sae")
@@ -87,13 +75,7 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
 
 
 def site_of(file: Path) -> str | None:
-    """Return the site of the hook that the config names, None when it names none.
-
-    Raises
-    ------
-    ValueError
-        If the hook is at no module's input or output.
-    """
+    """Return the site of the hook that the config names, None when it names none."""
     return named_site(Config.read(file.parent / "config.json"), "hook_point_in")
 
 

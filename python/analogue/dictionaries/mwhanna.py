@@ -13,20 +13,7 @@ WEIGHTS = "layer_*.safetensors"
 
 
 def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
-    """Load one layer's file: ReLU of ``x @ W_enc.T + b_enc``, from the input of the MLP to its output.
-
-    Parameters
-    ----------
-    file : Path
-    site : str or None
-        The site, where the caller knows better than the file's name.
-    activation : {"post", "pre"}
-
-    Raises
-    ------
-    ValueError, TypeError, FileNotFoundError
-        One sentence naming the file, the tensor, what came and what is wanted.
-    """
+    """Load one layer's file: ReLU of ``x @ W_enc.T + b_enc``, from the input of the MLP to its output."""
     place = site_of(file)
     weights = Weights(file)
     w_enc, b_enc, w_dec, b_dec = weights.affine(("W_enc", "b_enc", "W_dec", "b_dec"), encoder="rows", decoder="rows")

@@ -28,18 +28,6 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
 
     ``encoder.weight @ (x - pre_bias) + latent_bias``, of which a TopK keeps the k largest; exactly then is ``x``
     normalised token by token before.
-
-    Parameters
-    ----------
-    file : Path
-    site : str or None
-        The site, where the caller knows better than the checkpoint.
-    activation : {"post", "pre"}
-
-    Raises
-    ------
-    ValueError, TypeError, FileNotFoundError
-        One sentence naming the file, the field or tensor, what came and what is wanted.
     """
     weights = Weights(file)
     ranked, nonlinearity = _nonlinearity(weights)

@@ -13,20 +13,7 @@ WEIGHTS = "layer*.sae.pt"
 
 
 def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
-    """Load one layer's file: the k largest of ``x @ W_enc.T + b_enc``; k stands in the name of the repository.
-
-    Parameters
-    ----------
-    file : Path
-    site : str or None
-        The site, where the caller knows better than the checkpoint.
-    activation : {"post", "pre"}
-
-    Raises
-    ------
-    ValueError, TypeError, FileNotFoundError
-        One sentence naming the file, the field or tensor, what came and what is wanted.
-    """
+    """Load one layer's file: the k largest of ``x @ W_enc.T + b_enc``; k stands in the name of the repository."""
     k = number_in(r"-L0_(\d+)$", file.parent, "k, as in SAE-Res-Qwen3-1.7B-Base-W32K-L0_50")
     weights = Weights(file)
     w_enc, b_enc, w_dec, b_dec = weights.affine(("W_enc", "b_enc", "W_dec", "b_dec"), encoder="rows", decoder="columns")

@@ -36,18 +36,6 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
     a flat one as versions 2 to 5 did. An input factor that is not in the weights yet (``activation_scaler.json`` of
     training checkpoints, or ``norm_scaling_factor`` in the config) is folded into them. Batch-TopK training
     checkpoints get the threshold that they would have been saved with.
-
-    Parameters
-    ----------
-    file : Path
-    site : str or None
-        The site, where the caller knows better than the config.
-    activation : {"post", "pre"}
-
-    Raises
-    ------
-    ValueError, TypeError, FileNotFoundError
-        One sentence naming the file, the field or tensor, what came and what is wanted.
     """
     config = _read(file)
     about = _about(config)
@@ -122,13 +110,7 @@ def _promised_l0(config: Config, file: Path, k: int, batched: bool, F: int) -> f
 
 
 def site_of(file: Path) -> str | None:
-    """Return the site of the hook that the config names, None when it names none.
-
-    Raises
-    ------
-    ValueError
-        If the hook is at no module's input or output.
-    """
+    """Return the site of the hook that the config names, None when it names none."""
     return _site(_about(_read(file)), "")
 
 

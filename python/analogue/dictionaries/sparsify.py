@@ -22,18 +22,6 @@ def load(file: Path, site: str | None, activation: str) -> SparseAutoencoder:
     ``relu((x - b_dec) @ encoder.weight.T + encoder.bias)``, also for checkpoints trained with `multi_topk`, or the
     largest of each of k groups. Transcoders take ``x`` as it is: the input of the module whose output they
     reconstruct. Checkpoints of June to August 2024 may be `signed`: the k largest in magnitude, of either sign.
-
-    Parameters
-    ----------
-    file : Path
-    site : str or None
-        The site, where the caller knows better than the folder's name.
-    activation : {"post", "pre"}
-
-    Raises
-    ------
-    ValueError, TypeError, FileNotFoundError
-        One sentence naming the file, the field or tensor, what came and what is wanted.
     """
     config = Config.read(file.parent / CONFIG)
     d = config.integer("d_in")

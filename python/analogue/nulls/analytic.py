@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 
 from ..similarity import Prepared
 from ..similarity.cca import SquaredSubspaces, Subspaces
@@ -103,6 +102,8 @@ def pearson3_isf(p: float, skewness: float) -> float:
     if not 0 < p < 1 or not math.isfinite(skewness):
         raise ValueError(f"p must be above 0 and below 1, and skewness a number, got {p!r} and {skewness!r}")
     if abs(skewness) < _NORMAL:
+        from statistics import NormalDist
+
         return -NormalDist().inv_cdf(p)
     from scipy.special import gammainccinv, gammaincinv
 

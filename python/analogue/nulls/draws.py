@@ -19,7 +19,7 @@ from .score import Score
 
 _METHOD = "draws"
 
-Draw = Callable[[np.random.Generator], tuple[ArrayLike, ArrayLike]]
+Draw = Callable[["np.random.Generator"], tuple[ArrayLike, ArrayLike]]
 
 
 class TooFewError(UndefinedError):
