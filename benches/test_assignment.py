@@ -1,7 +1,6 @@
 """One-to-one matching of largest weight on sparse candidates against scipy's sparse Jonker-Volgenant."""
 
 from statistics import median
-from time import perf_counter
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from analogue.assignment import Graph, assign
+from timing import timed
 
 FEATURES, TOP = 16_384, 8
 
@@ -34,12 +34,6 @@ def rival(graph):
     row, column = min_weight_full_bipartite_matching(csr_array((costs, (rows, columns)), (FEATURES, 2 * FEATURES)))
     dense = dict(zip(zip(graph.a.tolist(), graph.b.tolist(), strict=True), graph.weight.tolist(), strict=True))
     return sum(dense[pair] for pair in zip(row.tolist(), column.tolist(), strict=True) if pair[1] < FEATURES)
-
-
-def timed(function, *arguments):
-    start = perf_counter()
-    result = function(*arguments)
-    return perf_counter() - start, result
 
 
 @pytest.mark.parametrize("kind", ["alike", "planted"])

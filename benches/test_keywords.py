@@ -1,35 +1,24 @@
 """Keywords of 20 groups in the contexts of 32 768 features, against a loop in Python and Aho-Corasick over the text."""
 
 from statistics import median
-from time import perf_counter
 
 import numpy as np
 import pytest
 
-from analogue.keywords import KeywordGroup, keyword_hits
+from analogue.keywords import keyword_hits
 from analogue.labels import Labels
+from timing import timed
+from zipf_words import GROUPS, KEYWORDS, keyword_groups, zipf_words
 
 FEATURES, CONTEXTS, SIDE = 32_768, 5, 5
-GROUPS, KEYWORDS, VOCABULARY = 20, 100, 20_000
 SAMPLE = 64
-
-
-def timed(function):
-    start = perf_counter()
-    result = function()
-    return perf_counter() - start, result
 
 
 @pytest.fixture(scope="module")
 def world():
     """Contexts of eleven Zipf-distributed words, one-fifth of them capitalised; keywords from the same vocabulary."""
     rng = np.random.default_rng(0)
-    syllables = np.array([c + v for c in "bcdfghklmnprstvw" for v in ("a", "e", "i", "o", "u", "an", "in", "er")])
-    lengths = rng.choice([1, 2, 3, 4], VOCABULARY, p=[0.1, 0.4, 0.3, 0.2])
-    vocabulary = np.unique(["".join(rng.choice(syllables, length)) for length in lengths])
-    rng.shuffle(vocabulary)
-    frequency = 1 / np.arange(1, len(vocabulary) + 1)
-    drawn = rng.choice(vocabulary, (FEATURES * CONTEXTS, 2 * SIDE + 1), p=frequency / frequency.sum())
+    vocabulary, drawn = zipf_words(rng, (FEATURES * CONTEXTS, 2 * SIDE + 1))
     capital = rng.random(drawn.shape) < 0.2
     words = np.where(capital, np.char.capitalize(drawn), drawn).tolist()
     rows = len(words)
@@ -43,9 +32,7 @@ def world():
         np.full(rows, 100),
         [None] * FEATURES,
     )
-    chosen = rng.choice(vocabulary[20:], (GROUPS, KEYWORDS), replace=False).tolist()
-    groups = [KeywordGroup(str(number), tuple(keywords)) for number, keywords in enumerate(chosen)]
-    return labels, groups
+    return labels, keyword_groups(rng, vocabulary)
 
 
 def rows(hits):

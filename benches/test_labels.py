@@ -1,24 +1,18 @@
 """One side labelled and searched: top contexts of 32 768 features and 20 groups of 100 keywords in them."""
 
 from statistics import median
-from time import perf_counter
 
 import numpy as np
 import pytest
 
 import analogue as an
 from analogue.demo import folder
-from analogue.keywords import KeywordGroup, keyword_hits
+from analogue.keywords import keyword_hits
+from timing import timed
+from zipf_words import keyword_groups, zipf_words
 
 TOKENS, FEATURES, ACTIVE, K, WINDOW = 100_000, 32_768, 32, 5, 5
-GROUPS, KEYWORDS, VOCABULARY = 20, 100, 20_000
 SAMPLE = 32
-
-
-def timed(function):
-    start = perf_counter()
-    result = function()
-    return perf_counter() - start, result
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +21,7 @@ def side():
     from transformers import AutoTokenizer
 
     rng = np.random.default_rng(0)
-    syllables = np.array([c + v for c in "bcdfghklmnprstvw" for v in ("a", "e", "i", "o", "u", "an", "in", "er")])
-    lengths = rng.choice([1, 2, 3, 4], VOCABULARY, p=[0.1, 0.4, 0.3, 0.2])
-    vocabulary = np.unique(["".join(rng.choice(syllables, length)) for length in lengths])
-    rng.shuffle(vocabulary)
-    frequency = 1 / np.arange(1, len(vocabulary) + 1)
-    words = rng.choice(vocabulary, TOKENS, p=frequency / frequency.sum())
+    vocabulary, words = zipf_words(rng, TOKENS)
     texts = [" ".join(words[start : start + 500]) + "." for start in range(0, TOKENS, 500)]
     tokenizer = AutoTokenizer.from_pretrained(folder() / "model_a")
     corpus = an.Corpus.from_texts(texts, tokenizer, max_tokens=TOKENS)
@@ -47,9 +36,7 @@ def side():
         document_ids=corpus.kept_document_ids,
         positions=corpus.kept_positions,
     )
-    chosen = rng.choice(vocabulary[20:], (GROUPS, KEYWORDS), replace=False).tolist()
-    groups = [KeywordGroup(str(number), tuple(keywords)) for number, keywords in enumerate(chosen)]
-    return acts, corpus, groups
+    return acts, corpus, keyword_groups(rng, vocabulary)
 
 
 @pytest.mark.parametrize("unit", ["tokens", "words"])

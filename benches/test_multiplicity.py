@@ -2,11 +2,11 @@
 
 from collections import Counter
 from statistics import median
-from time import perf_counter
 
 import numpy as np
 
 from analogue import Pairs, filters
+from timing import timed
 
 PAIRS, HUBS, MOST = 1_000_000, 30_000, 20
 
@@ -18,12 +18,6 @@ def loop(pairs):
         seen[hub[row]] += 1
         keep[row] = seen[hub[row]] <= MOST
     return keep
-
-
-def timed(function, *arguments):
-    start = perf_counter()
-    result = function(*arguments)
-    return perf_counter() - start, result
 
 
 def test_multiplicity_beats_a_loop_over_pairs(benchmark):

@@ -1,7 +1,6 @@
 """The RSA null against re-ranking y's re-indexed distances for every permutation, with SciPy's rankdata and argsort."""
 
 from statistics import median
-from time import perf_counter
 
 import numpy as np
 from scipy.stats import rankdata
@@ -10,15 +9,10 @@ from analogue.nulls import permutation_test
 from analogue.nulls.groups import exchangeable
 from analogue.nulls.permutations import draw_permutations
 from analogue.similarity import MEASURES
+from timing import timed
 
 N, DX, DY = 5000, 512, 768
 PERMUTATIONS = 4
-
-
-def timed(function, *arguments):
-    start = perf_counter()
-    result = function(*arguments)
-    return perf_counter() - start, result
 
 
 def test_rsa_null_beats_reranking(benchmark):

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from statistics import median
-from time import perf_counter
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from analogue.nulls import permutation_test
 from analogue.nulls.groups import exchangeable
 from analogue.nulls.permutations import draw_permutations
 from analogue.similarity import MEASURES
+from timing import timed
 
 N, DX, DY = 4000, 512, 768
 SHARED = 64
@@ -52,12 +52,6 @@ def textbook_svcca(x, y, variance=0.99):
         share = np.cumsum(s**2) / np.sum(s**2)
         bases.append(u[:, : np.searchsorted(share, variance) + 1])
     return np.linalg.svd(bases[0].T @ bases[1], compute_uv=False).mean()
-
-
-def timed(function, *arguments):
-    start = perf_counter()
-    result = function(*arguments)
-    return perf_counter() - start, result
 
 
 def test_svcca_null_beats_recomputing_both_svds_thirtyfold(benchmark):
