@@ -1,20 +1,19 @@
 //! The Python door: arrays in without copies, the interpreter lock released around all work, arrays out.
 #![allow(clippy::needless_pass_by_value, clippy::too_many_arguments)] // the signatures are Python's
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use numpy::ndarray::Array2;
-use numpy::{Element, IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::{Bands, BestPartners, Contexts, Csr, Error, KeywordGroup, Metric, Scope, Search, Streamed};
+use self::arrays::{Side, detached, not_contiguous, slice, square, table};
+use self::labels::{band_positions, keyword_hits, mentions, top_positions};
+use crate::{BestPartners, Error, Metric, Search, Streamed};
+
+mod arrays;
+mod labels;
 
 type Ids<'py> = Bound<'py, PyArray2<i64>>;
 type Correlations<'py> = Bound<'py, PyArray2<f64>>;
-type Column<'py> = Bound<'py, PyArray1<i64>>;
 
 #[pymodule]
 mod _core {
@@ -200,91 +199,6 @@ fn pair_correlations<'py>(
     Ok(found.into_pyarray(py))
 }
 
-/// For every feature the k rows of its largest positive activations, and these: (F, k), -1 and 0.0 beyond; given
-/// document ids, the first row of a document only.
-#[pyfunction]
-#[pyo3(signature = (indptr, indices, values, n_features, k, document_ids=None))]
-fn top_positions<'py>(
-    py: Python<'py>,
-    indptr: PyReadonlyArray1<'py, i64>,
-    indices: PyReadonlyArray1<'py, i32>,
-    values: PyReadonlyArray1<'py, f32>,
-    n_features: i64,
-    k: usize,
-    document_ids: Option<PyReadonlyArray1<'py, i64>>,
-) -> PyResult<(Ids<'py>, Bound<'py, PyArray2<f32>>)> {
-    let side = Side::new("", &indptr, &indices, &values, n_features)?;
-    let documents = document_ids.as_ref().map(|ids| slice("", "document_ids", ids)).transpose()?;
-    let found = detached(py, || crate::top_positions(side.csr()?, k, documents))?;
-    Ok((table(py, found.positions, k), table(py, found.values, k)))
-}
-
-/// For every feature and every band of its activations, highest first, the k rows whose turn is first, and their
-/// activations: (F, bands x k), -1 and 0.0 beyond; given document ids, one row a document and band.
-#[pyfunction]
-#[pyo3(signature = (indptr, indices, values, n_features, k, bands, highest, turns, document_ids=None))]
-fn band_positions<'py>(
-    py: Python<'py>,
-    indptr: PyReadonlyArray1<'py, i64>,
-    indices: PyReadonlyArray1<'py, i32>,
-    values: PyReadonlyArray1<'py, f32>,
-    n_features: i64,
-    k: usize,
-    bands: usize,
-    highest: PyReadonlyArray1<'py, f32>,
-    turns: PyReadonlyArray1<'py, u32>,
-    document_ids: Option<PyReadonlyArray1<'py, i64>>,
-) -> PyResult<(Ids<'py>, Bound<'py, PyArray2<f32>>)> {
-    let side = Side::new("", &indptr, &indices, &values, n_features)?;
-    let (highest, turns) = (slice("", "highest", &highest)?, slice("", "turns", &turns)?);
-    let documents = document_ids.as_ref().map(|ids| slice("", "document_ids", ids)).transpose()?;
-    let bands = Bands { count: bands, highest, turns };
-    let found = detached(py, || crate::band_positions(side.csr()?, k, bands, documents))?;
-    let width = bands.count * k;
-    Ok((table(py, found.positions, width), table(py, found.values, width)))
-}
-
-/// Feature, group, keyword and number of the feature's contexts that hold it, for groups of (name, keywords, case
-/// sensitive, regex, compounds) and a scope of "token", "word", "window", "phrase" or "substring".
-#[pyfunction]
-fn keyword_hits<'py>(
-    py: Python<'py>,
-    offsets: PyReadonlyArray1<'py, i64>,
-    left: Vec<PyBackedStr>,
-    token: Vec<PyBackedStr>,
-    right: Vec<PyBackedStr>,
-    groups: Vec<Group>,
-    scope: &str,
-) -> PyResult<[Column<'py>; 4]> {
-    let offsets = slice("", "offsets", &offsets)?;
-    let contexts = Contexts { offsets, left: &left, token: &token, right: &right };
-    let groups = keyword_groups(groups);
-    let hits = detached(py, || crate::keyword_hits(&contexts, &groups, Scope::named(scope)?))?;
-    Ok([hits.feature, hits.group, hits.keyword, hits.contexts].map(|column| column.into_pyarray(py)))
-}
-
-/// Text, group, first character and the character behind the last of every word that a keyword is or holds.
-#[pyfunction]
-fn mentions(py: Python<'_>, texts: Vec<PyBackedStr>, groups: Vec<Group>) -> PyResult<[Column<'_>; 4]> {
-    let groups = keyword_groups(groups);
-    let found = detached(py, || crate::mentions(&texts, &groups))?;
-    Ok([found.text, found.group, found.start, found.end].map(|column| column.into_pyarray(py)))
-}
-
-/// Name, keywords, case sensitive, regular expressions, in compounds too.
-type Group = (String, Vec<String>, bool, bool, bool);
-
-fn keyword_groups(groups: Vec<Group>) -> Vec<KeywordGroup> {
-    let group = |(name, keywords, case_sensitive, regex, compounds)| KeywordGroup {
-        name,
-        keywords,
-        case_sensitive,
-        regex,
-        compounds,
-    };
-    groups.into_iter().map(group).collect()
-}
-
 /// For every permutation p the sum over i < j of x[i, j] y[p[i], p[j]].
 #[pyfunction]
 fn mantel_dots<'py>(
@@ -309,51 +223,9 @@ fn scatter_ceiling(py: Python<'_>, updates: usize, width: usize) -> PyResult<f64
     detached(py, || Ok(crate::ceiling::scatter_ceiling(updates, width)))
 }
 
-/// The arrays of one side, not looked at yet: they are checked with the interpreter lock released.
-struct Side<'a> {
-    prefix: &'static str,
-    indptr: &'a [i64],
-    indices: &'a [i32],
-    values: &'a [f32],
-    n_features: i64,
-}
-
-impl<'a> Side<'a> {
-    fn new(
-        prefix: &'static str,
-        indptr: &'a PyReadonlyArray1<i64>,
-        indices: &'a PyReadonlyArray1<i32>,
-        values: &'a PyReadonlyArray1<f32>,
-        n_features: i64,
-    ) -> PyResult<Self> {
-        let (indptr, indices) = (slice(prefix, "indptr", indptr)?, slice(prefix, "indices", indices)?);
-        Ok(Self { prefix, indptr, indices, values: slice(prefix, "values", values)?, n_features })
-    }
-
-    fn csr(&self) -> Result<Csr<'a>, Error> {
-        Csr::new(self.prefix, self.indptr, self.indices, self.values, self.n_features)
-    }
-}
-
 /// A measure by its name; given groups, "pearson" is that within them.
 fn measure(name: &str, groups: Option<&[i64]>) -> Result<Metric, Error> {
     if groups.is_some() && name == "pearson" { Ok(Metric::Within) } else { Metric::named(name) }
-}
-
-fn slice<'a, T: Element>(prefix: &str, name: &str, array: &'a PyReadonlyArray1<T>) -> PyResult<&'a [T]> {
-    array.as_slice().map_err(|_| not_contiguous(&format!("{prefix}{name}")))
-}
-
-fn square<'a>(name: &str, array: &'a PyReadonlyArray2<f64>, n: usize) -> PyResult<&'a [f64]> {
-    if array.shape() != [n, n] {
-        let got = array.shape();
-        return Err(PyValueError::new_err(format!("{name} must have shape ({n}, {n}), got ({}, {})", got[0], got[1])));
-    }
-    array.as_slice().map_err(|_| not_contiguous(name))
-}
-
-fn not_contiguous(name: &str) -> PyErr {
-    PyValueError::new_err(format!("{name} must be C-contiguous, got a strided view"))
 }
 
 fn tables(
@@ -365,31 +237,4 @@ fn tables(
     let [(best_a, corr_a), (best_b, corr_b)] =
         [of_b, of_a].map(|of| (table(py, of.ids, top), table(py, of.correlations, top)));
     (best_a, corr_a, best_b, corr_b)
-}
-
-fn table<T: Element>(py: Python<'_>, values: Vec<T>, width: usize) -> Bound<'_, PyArray2<T>> {
-    let rows = values.len() / width;
-    Array2::from_shape_vec((rows, width), values).expect("whole rows").into_pyarray(py)
-}
-
-/// Work without the interpreter lock, on this process's threads.
-fn detached<T: Send>(py: Python, work: impl FnOnce() -> Result<T, Error> + Send) -> PyResult<T> {
-    let pool = pool()?;
-    Ok(py.detach(|| pool.install(work))?)
-}
-
-/// The threads of this process. They do not survive a fork, so a forked child (a worker of a `DataLoader` or a
-/// `multiprocessing` pool) starts its own: with rayon's global pool it would wait for ever.
-fn pool() -> PyResult<Arc<ThreadPool>> {
-    static POOL: Mutex<Option<(u32, Arc<ThreadPool>)>> = Mutex::new(None);
-    let mut current = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((process, pool)) = &*current
-        && *process == std::process::id()
-    {
-        return Ok(pool.clone());
-    }
-    let built = ThreadPoolBuilder::new().thread_name(|i| format!("analogue-{i}")).build();
-    let pool = Arc::new(built.map_err(|error| PyRuntimeError::new_err(error.to_string()))?);
-    std::mem::forget(current.replace((std::process::id(), pool.clone()))); // the parent's threads are not ours to end
-    Ok(pool)
 }

@@ -47,6 +47,15 @@ def junk_features(labels: Labels, rule: str | int = "majority", preset: str | Ju
     return np.asarray((counts > 0) & (counts >= np.minimum(least, sizes)))
 
 
+def _junk_sides(
+    pairs: Pairs, labels_a: Labels, labels_b: Labels, rule: str | int, preset: str | JunkList
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Say of every pair whether its A feature is junk, and whether its B feature is."""
+    junk_a = junk_features(check_covers("labels_a", labels_a, pairs, "a"), rule, preset)
+    junk_b = junk_features(check_covers("labels_b", labels_b, pairs, "b"), rule, preset)
+    return junk_a[pairs.feature_a], junk_b[pairs.feature_b]
+
+
 def share_by_correlation(
     pairs: Pairs,
     labels_a: Labels,
@@ -78,8 +87,7 @@ def share_by_correlation(
 
     _checks.integer("parts", parts, minimum=1)
     order = np.argsort(pairs.correlation, kind="stable")
-    junk_a = junk_features(check_covers("labels_a", labels_a, pairs, "a"), rule, preset)[pairs.feature_a]
-    junk_b = junk_features(check_covers("labels_b", labels_b, pairs, "b"), rule, preset)[pairs.feature_b]
+    junk_a, junk_b = _junk_sides(pairs, labels_a, labels_b, rule, preset)
     rows = [
         {
             "part": part,
@@ -126,8 +134,7 @@ def dropped(
     import pyarrow as pa
 
     listed = as_junk_list(preset)
-    junk_a = junk_features(check_covers("labels_a", labels_a, pairs, "a"), rule, listed)[pairs.feature_a]
-    junk_b = junk_features(check_covers("labels_b", labels_b, pairs, "b"), rule, listed)[pairs.feature_b]
+    junk_a, junk_b = _junk_sides(pairs, labels_a, labels_b, rule, listed)
     gone = np.flatnonzero(junk_a | junk_b)
     sides = np.where(junk_a & junk_b, "both", np.where(junk_a, "a", "b"))[gone]
     columns: dict[str, pa.Array] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +140,8 @@ class FeatureSpace:
     def _write_dictionary(self, place: Path) -> bool:
         """Write the dictionary if it was trained for this run; say whether it was."""
         if self.saved_dictionary is not None:
+            import shutil
+
             shutil.copytree(self.saved_dictionary, place)
         elif isinstance(self.dictionary, SparseAutoencoder) and self.dictionary.format == "trained":
             sparsify.save(self.dictionary, place)
